@@ -1,0 +1,242 @@
+# PYTHON_ARGCOMPLETE_OK
+"""The command line: one table of commands, and the one place where errors become exit codes."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from modelseal import __version__, output
+from modelseal.errors import (
+    EXIT_CODES,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    ModelSealError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from types import FrameType, ModuleType
+
+COMMANDS: Final = {
+    "keygen": "make a key pair",
+    "sign": "sign a model directory",
+    "verify": "check a signature, and a model against it",
+    "inspect": "show what a signed manifest says",
+}
+"""Command → what it does. Its module, `modelseal.commands.<command>`, is loaded when asked for."""
+
+_JSON_FLAGS: Final = frozenset({"--json", "--json-output"})
+_WIDEST: Final = 100
+_NARROWEST: Final = 40
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    _prepare()
+    try:
+        code = _guarded(arguments)
+    except _Terminated as err:
+        # Everything was put away on the way here; now end as the sender meant.
+        signal.signal(err.number, signal.SIG_DFL)
+        os.kill(os.getpid(), err.number)
+        raise
+    lost = output.finish()
+    if lost is None:
+        return code
+    if not isinstance(lost, BrokenPipeError):
+        output.message(f"error: cannot write standard output: {output.describe(lost)}")
+    return code or EXIT_ERROR
+
+
+def _guarded(arguments: list[str]) -> int:
+    try:
+        return _dispatch(arguments)
+    except (ModelSealError, OSError) as err:
+        output.error(err, json=not _JSON_FLAGS.isdisjoint(arguments))
+        return err.exit_code if isinstance(err, ModelSealError) else EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except MemoryError:
+        output.message("error: out of memory")
+        return EXIT_ERROR
+    except Exception as err:
+        if "MODELSEAL_DEBUG" in os.environ:
+            raise
+        output.message(f"error: unexpected {type(err).__name__}: {err}")
+        output.hint("this is a bug; with MODELSEAL_DEBUG=1 it shows where")
+        return EXIT_ERROR
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
+    if not arguments:
+        raise UsageError("no command", hint="'modelseal --help' lists them")
+    first, *rest = arguments
+    if first in ("-h", "--help"):
+        output.lines(_help())
+        return EXIT_OK
+    if first == "--version":
+        output.line(f"modelseal {__version__}")
+        return EXIT_OK
+    if first not in COMMANDS:
+        kind = "option" if first.startswith("-") else "command"
+        raise UsageError(
+            f"unknown {kind} '{first}'",
+            hint=_nearest(first, [*COMMANDS, "--help", "--version"])
+            or "'modelseal --help' lists the commands",
+        )
+    return _run(first, rest)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    module = _load(name)
+    parser = _parser(name, module)
+    _refuse_unknown_options(arguments, parser)
+    try:
+        args = parser.parse_args(arguments)
+    except SystemExit:
+        return EXIT_OK  # help was printed; errors raise UsageError
+    code: int = module.run(args)
+    return code
+
+
+def _refuse_unknown_options(arguments: Sequence[str], parser: "ArgumentParser") -> None:
+    """Before argparse, which would rather complain of what is missing."""
+    known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        if argument.startswith("--") and option not in known:
+            raise UsageError(
+                f"unknown option '{option}'",
+                hint=_nearest(option, known) or f"'{parser.prog} --help' lists the options",
+            )
+
+
+def _load(name: str) -> "ModuleType":
+    from importlib import import_module
+
+    return import_module(f"modelseal.commands.{name}")
+
+
+def _parser(name: str, module: "ModuleType") -> "ArgumentParser":
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+    class Parser(ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise UsageError(message, hint=f"'modelseal {name} --help' says more")
+
+        def _print_message(self, message: str, file: object = None) -> None:
+            output.lines(message.rstrip("\n"))
+
+    def formatter(prog: str) -> RawDescriptionHelpFormatter:
+        # Without a width argparse loads shutil to find one.
+        return RawDescriptionHelpFormatter(prog, max_help_position=28, width=_width())
+
+    examples = "\n".join(f"  {line}" for line in module.EXAMPLES.splitlines())
+    parser = Parser(
+        prog=f"modelseal {name}",
+        description=module.DESCRIPTION,
+        epilog=f"examples:\n{examples}",
+        formatter_class=formatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    return parser
+
+
+def _complete() -> None:
+    """Answer a Tab, and end: only the command that is being typed is loaded."""
+    from argparse import ArgumentParser
+
+    import argcomplete
+
+    typed = os.environ.get("COMP_LINE", "").split()
+    parser = ArgumentParser(prog="modelseal", allow_abbrev=False)
+    parser.add_argument("--version", action="store_true")
+    commands = parser.add_subparsers()
+    for name in COMMANDS:
+        command = commands.add_parser(name, allow_abbrev=False)
+        if name in typed[1:2]:
+            _load(name).add_arguments(command)
+    argcomplete.autocomplete(parser)
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:<9} {summary}" for name, summary in COMMANDS.items())
+    codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
+    return f"""\
+usage: modelseal COMMAND [OPTION ...]
+
+Sign machine-learning models, and check who signed them and that every byte is as signed.
+
+commands:
+{commands}
+
+options:
+  -h, --help  show this help; 'modelseal COMMAND --help' shows a command's
+  --version   show the version
+
+exit codes:
+{codes}
+
+examples:
+  modelseal keygen --output keys
+  modelseal sign --model-dir my-model --key keys/private.pem --signer-id alice@example.com
+  modelseal verify --manifest my-model/signed_manifest.json --key keys/public.pem \\
+      --model-dir my-model"""
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, known, n=1)
+    return f"did you mean '{found[0]}'?" if found else ""
+
+
+def _width() -> int:
+    try:
+        columns = int(os.environ.get("COLUMNS", "")) or _WIDEST
+    except ValueError:
+        try:
+            columns = os.get_terminal_size().columns
+        except OSError:
+            columns = 80
+    return max(_NARROWEST, min(columns, _WIDEST)) - 2
+
+
+class _Terminated(BaseException):
+    """A signal that ends us asks for the same care as Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _prepare() -> None:
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Closed: a file of ours must not get this number, and then be taken for the terminal.
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
+
+
+def _terminate(number: int, frame: "FrameType | None") -> NoReturn:
+    raise _Terminated(number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""Compare two trees, each a map from path to digest."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Difference(NamedTuple):
+    """How `actual` differs from `expected`; paths in the order of their map."""
+
+    altered: list[str]
+    missing: list[str]
+    added: list[str]
+
+
+def compare(expected: Mapping[str, str], actual: Mapping[str, str]) -> Difference:
+    """Compare paths, and digests where both have the path."""
+    return Difference(
+        altered=[p for p, digest in expected.items() if p in actual and actual[p] != digest],
+        missing=[p for p in expected if p not in actual],
+        added=[p for p in actual if p not in expected],
+    )

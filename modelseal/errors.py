@@ -1,0 +1,99 @@
+"""What can go wrong, the stable words for it, and the exit codes."""
+
+from enum import StrEnum
+from typing import Final
+
+EXIT_OK: Final = 0
+EXIT_ERROR: Final = 1
+EXIT_NOT_VERIFIED: Final = 2
+EXIT_USAGE: Final = 64
+EXIT_INTERRUPTED: Final = 130
+
+EXIT_CODES: Final = {
+    EXIT_OK: "verified, or done",
+    EXIT_ERROR: "an error: an unreadable file or key, a malformed manifest, a refused operation",
+    EXIT_NOT_VERIFIED: "not verified: bad signature, untrusted signer, a file altered, missing "
+    "or unsigned",
+    EXIT_USAGE: "wrong usage",
+    EXIT_INTERRUPTED: "interrupted",
+}
+"""Exit code → meaning. The help, the manual pages and the tests read this table."""
+
+
+class Reason(StrEnum):
+    """Why an answer is not a plain yes: a stable word for scripts, `reason` in JSON."""
+
+    SIGNATURE_INVALID = "signature-invalid"
+    SIGNER_UNTRUSTED = "signer-untrusted"
+    FILE_ALTERED = "file-altered"
+    FILE_MISSING = "file-missing"
+    FILE_UNSIGNED = "file-unsigned"
+    FILE_CHANGED = "file-changed"
+    FILE_UNREADABLE = "file-unreadable"
+    FILE_EXISTS = "file-exists"
+    FORMAT = "malformed"
+    KEY = "key-unusable"
+    PASSPHRASE = "passphrase"  # noqa: S105 - a reason word
+    MODEL = "model-refused"
+    SYSTEM = "system-error"
+    USAGE = "usage"
+
+
+class ModelSealError(Exception):
+    """A failure we expect; `hint` names the next thing to try."""
+
+    exit_code = EXIT_ERROR
+    reason = Reason.SYSTEM
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ModelSealError):
+    """The command line asks for something that doesn't exist."""
+
+    exit_code = EXIT_USAGE
+    reason = Reason.USAGE
+
+
+class FormatError(ModelSealError, ValueError):
+    """A manifest, registry or one of their values is malformed."""
+
+    reason = Reason.FORMAT
+
+
+class KeyLoadError(ModelSealError, ValueError):
+    """Bytes that are no key, or not a key that may be used here."""
+
+    reason = Reason.KEY
+
+
+class PassphraseError(KeyLoadError):
+    """An encrypted private key and no passphrase, or the wrong one."""
+
+    reason = Reason.PASSPHRASE
+
+
+class ModelError(ModelSealError, ValueError):
+    """A model directory that can't be signed as it is."""
+
+    reason = Reason.MODEL
+
+
+class FileUnreadableError(ModelSealError):
+    """A file of the model can't be read."""
+
+    reason = Reason.FILE_UNREADABLE
+
+
+class FileChangedError(ModelSealError):
+    """A file of the model changed while it was read: it has no digest."""
+
+    reason = Reason.FILE_CHANGED
+
+
+class OverwriteError(ModelSealError):
+    """Something is already there, and would be lost."""
+
+    reason = Reason.FILE_EXISTS

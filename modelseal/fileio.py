@@ -1,0 +1,108 @@
+"""Files as a whole: read within bounds, replaced in one step, or made anew."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import EEXIST
+from pathlib import Path
+
+from modelseal.errors import FormatError, OverwriteError
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+
+
+@contextmanager
+def naming(action: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an OSError say what was tried on which file.
+
+    The note becomes the message's beginning on the command line: a failed write has no file name
+    of its own.
+    """
+    try:
+        yield
+    except OSError as err:
+        err.add_note(f"cannot {action} '{os.fspath(path)}'")
+        raise
+
+
+def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Raises OSError; FormatError for anything larger, or not a regular file. Nothing is read of
+    either, so a FIFO can't hang the reader.
+    """
+    with naming("read", path):
+        fd = os.open(path, os.O_RDONLY | _BINARY | _NO_WAIT)
+        with open(fd, "rb") as file:
+            info = os.fstat(fd)
+            if stat.S_ISDIR(info.st_mode):
+                raise FormatError(f"cannot read '{os.fspath(path)}': it is a directory")
+            if not stat.S_ISREG(info.st_mode):
+                raise FormatError(f"cannot read '{os.fspath(path)}': it is not a regular file")
+            data = file.read(limit + 1) if info.st_size <= limit else b""
+    if info.st_size > limit or len(data) > limit:
+        raise FormatError(f"'{os.fspath(path)}' is larger than {limit:,} bytes")
+    return data
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path`: readers see the old bytes or the new, never a mix.
+
+    Raises OSError, leaving `path` as it was and no temporary file.
+    """
+    with naming("write", path), _temporary(path, data, mode) as temporary:
+        os.replace(temporary, path)
+        # A rename survives power loss only once its directory has reached the disk.
+        _sync_directory(path.parent)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Make `path` with `data`, whole or not at all, with `mode` from the first instant.
+
+    Raises OverwriteError where something of that name exists, even a dangling link; OSError.
+    """
+    with naming("write", path), _temporary(path, data, mode) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise OverwriteError(f"'{path}' already exists") from None
+        except OSError:
+            # No hard links on this file system: the name is taken, then filled.
+            _write_exclusive(path, data, mode)
+        _sync_directory(path.parent)
+
+
+@contextmanager
+def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    # Cut: the name of a file may have 255 bytes, and the temporary one is longer.
+    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(8).hex()}.tmp")
+    _write_exclusive(temporary, data, mode)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_exclusive(path: Path, data: bytes, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+    try:
+        with open(os.open(path, flags, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as err:
+        if not (isinstance(err, OSError) and err.errno == EEXIST):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _sync_directory(path: Path) -> None:
+    # Some file systems refuse to sync a directory; what was asked for is done by then.
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

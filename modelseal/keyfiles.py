@@ -1,0 +1,94 @@
+"""Key files: made with the right mode, never overwritten, judged when they are read."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from modelseal import fileio, keys
+from modelseal.errors import KeyLoadError, OverwriteError
+from modelseal.structs import SignatureAlgorithm
+
+PRIVATE_NAME: Final = "private.pem"
+PUBLIC_NAME: Final = "public.pem"
+
+
+class KeyManager:
+    """Makes, saves and loads key pairs. Keys travel as the bytes of their files."""
+
+    def generate_keypair(
+        self, algorithm: SignatureAlgorithm, passphrase: bytes | None = None
+    ) -> tuple[bytes, bytes]:
+        """Make a pair: the private key as PKCS#8 PEM, the public one as PEM.
+
+        passphrase: encrypts the private key; 1 to 1,023 bytes.
+        Raises PassphraseError, a ValueError.
+        """
+        key = keys.generate(SignatureAlgorithm(algorithm))
+        return keys.encode_private(key, passphrase), keys.encode_public(key.public_key())
+
+    def save_keypair(
+        self, private_key: bytes, public_key: bytes, path: str | os.PathLike[str]
+    ) -> None:
+        """Write `private.pem` (mode 0600) and `public.pem` into a directory, made if need be.
+
+        Raises OverwriteError where either is there already, OSError; no file is left then.
+        """
+        directory = Path(path)
+        with fileio.naming("make directory", directory):
+            directory.mkdir(parents=True, exist_ok=True)
+        for file in (directory / PRIVATE_NAME, directory / PUBLIC_NAME):
+            if os.path.lexists(file):
+                raise OverwriteError(
+                    f"'{file}' already exists",
+                    hint="keys are never overwritten: name another directory, or move it away",
+                )
+        fileio.write_new(directory / PRIVATE_NAME, private_key, mode=0o600)
+        try:
+            fileio.write_new(directory / PUBLIC_NAME, public_key)
+        except BaseException:
+            (directory / PRIVATE_NAME).unlink()  # made a moment ago, by us
+            raise
+
+    def load_private_key(
+        self, path: str | os.PathLike[str], password: bytes | None = None
+    ) -> bytes:
+        """Read a private key (PKCS#8, SEC1 or OpenSSH), and check at once that it can be used.
+
+        Returns the file's bytes, encrypted if they were.
+        Raises OSError; PassphraseError for a missing or wrong password; KeyLoadError for what is
+        no Ed25519 or P-256 private key. The last two are ValueErrors.
+        """
+        data = fileio.read_bounded(path, keys.KEY_LIMIT)
+        with _naming(path):
+            keys.load_private(data, password)
+        return data
+
+    def load_public_key(self, path: str | os.PathLike[str]) -> bytes:
+        """Read a public key file. It is judged where it is used.
+
+        Raises OSError; FormatError for more than 1 MiB, or no regular file.
+        """
+        return fileio.read_bounded(path, keys.KEY_LIMIT)
+
+
+def exposed(path: str | os.PathLike[str]) -> bool:
+    """Whether others than its owner may read a private key file."""
+    return os.name == "posix" and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
+
+
+def check_public(data: bytes, path: str | os.PathLike[str]) -> None:
+    """Refuse bytes read from `path` that are no public key to trust. Raises KeyLoadError."""
+    with _naming(path):
+        keys.load_public(data)
+
+
+@contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an error about a key say which file it is in."""
+    try:
+        yield
+    except KeyLoadError as err:
+        raise type(err)(f"'{os.fspath(path)}': {err}", hint=err.hint) from None

@@ -1,0 +1,200 @@
+"""Keys as bytes and as objects: Ed25519 and P-256, in PEM and OpenSSH form.
+
+Loading judges: what isn't a key that may be used here is refused, with a word on what it is.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Any, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from modelseal.errors import KeyLoadError, PassphraseError
+from modelseal.structs import SignatureAlgorithm
+
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
+
+KEY_LIMIT: Final = 1 << 20
+"""Bytes of a key file; a larger file is refused unread."""
+
+_PASSPHRASE_LIMIT: Final = 1023
+"""Bytes that PKCS#8 encryption takes in cryptography."""
+
+_LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
+
+_FIELD: Final = 2**255 - 19
+# y of the eight points of order 1, 2, 4 and 8; a signature by one of them fits every message.
+# From the curve equation of RFC 8032, section 5.1; a test multiplies them out.
+_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER_Y: Final = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
+
+
+def generate(algorithm: SignatureAlgorithm) -> PrivateKey:
+    """Make a new private key."""
+    if algorithm is SignatureAlgorithm.ed25519:
+        return ed25519.Ed25519PrivateKey.generate()
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def encode_private(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
+    """PKCS#8 PEM, encrypted where there is a passphrase.
+
+    Raises PassphraseError for a passphrase that is empty or over 1,023 bytes.
+    """
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        if not 0 < len(passphrase) <= _PASSPHRASE_LIMIT:
+            raise PassphraseError(f"a passphrase has 1 to {_PASSPHRASE_LIMIT:,} bytes")
+        encryption = serialization.BestAvailableEncryption(passphrase)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+
+
+def encode_public(key: PublicKey) -> bytes:
+    """SubjectPublicKeyInfo PEM."""
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def fingerprint(key: PublicKey) -> str:
+    """`SHA256:` and base64, as `ssh-keygen -lf` prints it for this key."""
+    line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).rstrip(b"=").decode()
+
+
+def algorithm_of(key: PrivateKey | PublicKey) -> SignatureAlgorithm:
+    """How this key signs."""
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
+        return SignatureAlgorithm.ed25519
+    return SignatureAlgorithm.ecdsa_p256
+
+
+def load_private(data: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """Load a PKCS#8, SEC1 or OpenSSH private key; a passphrase it doesn't need is ignored.
+
+    Raises PassphraseError where one is missing or wrong, KeyLoadError for anything else.
+    """
+    label = _label(data)
+    if "PRIVATE KEY" not in label:
+        raise KeyLoadError(f"{_found(data, label)}, not a private key")
+    load: Any = serialization.load_pem_private_key
+    if label == "OPENSSH PRIVATE KEY":
+        load = serialization.load_ssh_private_key
+    if not _is_encrypted(load, data):
+        passphrase = None
+    elif passphrase is None:
+        raise PassphraseError("the private key is encrypted, and there is no passphrase")
+    try:
+        key = load(data, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        if passphrase is not None:
+            raise PassphraseError("wrong passphrase, or a damaged private key") from None
+        raise KeyLoadError("the private key is damaged, or of an unknown kind") from None
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise KeyLoadError(f"{_kind(key)} private key can't be used", hint=_HINT_KINDS)
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Whether a private key file needs a passphrase; damaged files don't."""
+    label = _label(data)
+    if label == "OPENSSH PRIVATE KEY":
+        return _is_encrypted(serialization.load_ssh_private_key, data)
+    return "PRIVATE KEY" in label and _is_encrypted(serialization.load_pem_private_key, data)
+
+
+def _is_encrypted(load: Any, data: bytes) -> bool:
+    try:
+        load(data, None)
+    except TypeError:
+        return True  # how both loaders say that a passphrase is missing
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    return False
+
+
+def load_public(data: bytes) -> PublicKey:
+    """Load a PEM (SubjectPublicKeyInfo) or OpenSSH public key that may be trusted.
+
+    Raises KeyLoadError for anything else, Ed25519 points of small order and encodings that are
+    not canonical among it (RFC 8032, section 5.1.3).
+    """
+    label = _label(data)
+    try:
+        if label == "PUBLIC KEY":
+            key: object = serialization.load_pem_public_key(data)
+        elif not label and data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+            key = serialization.load_ssh_public_key(data.strip())
+        else:
+            raise KeyLoadError(f"{_found(data, label)}, not a public key")
+    except (ValueError, UnsupportedAlgorithm) as err:
+        if isinstance(err, KeyLoadError):
+            raise
+        raise KeyLoadError("the public key is damaged, or of an unknown kind") from None
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        _check_point(key)
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise KeyLoadError(f"{_kind(key)} public key can't be used", hint=_HINT_KINDS)
+
+
+def load_embedded(text: str) -> PublicKey:
+    """Load a public key given as base64 of its PEM, as manifests and registries hold it.
+
+    Raises KeyLoadError.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise KeyLoadError("the public key is not valid base64") from None
+    return load_public(data)
+
+
+def _check_point(key: ed25519.Ed25519PublicKey) -> None:
+    y = int.from_bytes(key.public_bytes_raw(), "little") & (2**255 - 1)
+    if y >= _FIELD:
+        raise KeyLoadError("the Ed25519 public key is not in canonical form")
+    if y in _SMALL_ORDER_Y:
+        raise KeyLoadError(
+            "the Ed25519 public key is a point of small order: signatures by it prove nothing"
+        )
+
+
+_HINT_KINDS: Final = "keys are Ed25519 or ECDSA P-256: make a pair with 'modelseal keygen'"
+
+
+def _label(data: bytes) -> str:
+    found = _LABEL.search(data)
+    return found[1].decode() if found else ""
+
+
+def _found(data: bytes, label: str) -> str:
+    """What the bytes seem to be, to begin a sentence with."""
+    if label == "CERTIFICATE":
+        return "this is a certificate"
+    if "PRIVATE KEY" in label:
+        return "this is a private key"
+    if "PUBLIC KEY" in label or data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+        return "this is a public key"
+    if label:
+        return f"this is PEM of the kind '{label}'"
+    return "this is empty" if not data else "this is neither PEM nor OpenSSH"
+
+
+def _kind(key: object) -> str:
+    """An unusable key's kind, with its article."""
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        return f"an ECDSA {key.curve.name}"
+    name = type(key).__name__.removesuffix("PublicKey").removesuffix("PrivateKey").strip("_")
+    return f"an {name}" if name[:1] in "AEIOURX" and name[:1] != "U" else f"a {name}"

@@ -1,0 +1,153 @@
+"""Everything a person or a script sees: results, messages, progress."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from errno import EBADF
+from typing import TYPE_CHECKING, Any, Final
+
+from modelseal.errors import ModelSealError, Reason
+
+if TYPE_CHECKING:
+    from modelseal.hashing import Progress
+
+_PATIENCE: Final = 0.5
+"""Seconds before progress is worth a line, and worth loading what draws it."""
+
+_lost: OSError | None = None
+"""Why results could not be written, once that has happened."""
+
+
+def printable(text: str) -> str:
+    """`text` with control and invisible characters escaped, as Python writes them.
+
+    Names come from strangers: a terminal must not act on them, nor show them in another order.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() and character != "\\" else _escaped(character)
+        for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def line(text: str = "") -> None:
+    """Write a line of the result to standard output.
+
+    A failure is kept for `finish`: the work goes on to its exit code.
+    """
+    global _lost  # noqa: PLW0603 - one standard output a process
+    if _lost is not None:
+        return
+    try:
+        if sys.stdout is None:
+            raise OSError(EBADF, os.strerror(EBADF))
+        sys.stdout.write(printable(text) + "\n")
+    except OSError as err:
+        _lost = err
+
+
+def document(value: Mapping[str, object]) -> None:
+    """Write a JSON object to standard output, ASCII alone."""
+    import json
+
+    line(json.dumps(value))
+
+
+def lines(text: str) -> None:
+    """Write a text of several lines."""
+    for part in text.split("\n"):
+        line(part)
+
+
+def message(text: str) -> None:
+    """Write a line to standard error; there is nobody to tell if that fails."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(printable(text) + "\n")
+            sys.stderr.flush()
+    except OSError:
+        pass
+
+
+def warning(text: str) -> None:
+    """Something to know that changes nothing in the answer."""
+    message(f"warning: {text}")
+
+
+def hint(text: str) -> None:
+    """The next thing to try."""
+    message(f"hint: {text}")
+
+
+def error(err: Exception, *, json: bool = False) -> None:
+    """Say what stopped the work: two lines on standard error, or an object on standard output."""
+    said, advice = describe(err), getattr(err, "hint", "")
+    if json:
+        reason = err.reason if isinstance(err, ModelSealError) else Reason.SYSTEM
+        problem = {"message": said, **({"hint": advice} if advice else {})}
+        document({"valid": False, "reason": reason, "errors": [problem]})
+        return
+    message(f"error: {said}")
+    if advice:
+        hint(advice)
+
+
+def describe(err: Exception) -> str:
+    """An exception as one line."""
+    if not isinstance(err, OSError) or isinstance(err, ModelSealError):
+        return str(err)
+    what = (err.strerror or str(err)).lower()
+    notes = getattr(err, "__notes__", None)
+    if notes:
+        return f"{notes[0]}: {what}"
+    return f"cannot use '{os.fsdecode(err.filename)}': {what}" if err.filename else what
+
+
+def finish() -> OSError | None:
+    """Flush standard output; return what kept results from being written, if anything did."""
+    global _lost  # noqa: PLW0603
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as err:
+        _lost = _lost or err
+    if _lost is not None and sys.stdout is not None:
+        # The interpreter flushes again as it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return _lost
+
+
+@contextmanager
+def progress(label: str) -> "Iterator[Progress | None]":
+    """A bar with rate and time left on standard error, if that is a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    bar: Any = None
+    start = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            if time.monotonic() - start < _PATIENCE:
+                return
+            from tqdm import tqdm
+
+            tqdm.monitor_interval = 0  # no thread of its own: a fork may follow
+            bar = tqdm(
+                total=total, desc=label, unit="B", unit_scale=True, leave=False, file=sys.stderr
+            )
+        bar.update(done - bar.n)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()

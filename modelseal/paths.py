@@ -1,0 +1,97 @@
+"""Which relative paths a manifest may name, and which sets of them."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from modelseal.errors import FormatError
+
+_DRIVE = re.compile(r"[A-Za-z]:(?:/|\Z)")
+
+
+def check(path: str) -> str:
+    """Return `path` if a manifest may name it.
+
+    path: relative, `/`-separated, without empty, `.` or `..` parts, backslash, NUL, drive letter
+    or lone surrogate.
+
+    Raises FormatError, which says what is wrong with it.
+    """
+    if fault := _fault(path):
+        raise FormatError(f"path {path!r} {fault}")
+    return path
+
+
+def _fault(path: str) -> str:
+    if not path:
+        return "is empty"
+    if "\\" in path:
+        return "has a backslash"
+    if "\0" in path:
+        return "has a NUL"
+    if path[0] == "/":
+        return "is absolute"
+    if path[1:2] == ":" and _DRIVE.match(path):
+        return "has a drive letter"
+    # Most parts of most paths hold no dot after a slash and no empty part: one look each.
+    if path[0] == "." or path[-1] == "/" or "/." in path or "//" in path:
+        parts = path.split("/")
+        if "" in parts:
+            return "has an empty part"
+        if "." in parts or ".." in parts:
+            return "has a '.' or '..' part"
+    if not path.isascii():
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            return "is not valid Unicode"
+    return ""
+
+
+def check_all(paths: Sequence[str]) -> None:
+    """Check that N paths can stand beside each other in one tree.
+
+    Raises FormatError for a path that is there twice, or that is a file in one entry and a
+    directory in another.
+    """
+    files = set(paths)
+    if len(files) != len(paths):
+        twice = next(path for path, count in Counter(paths).items() if count > 1)
+        raise FormatError(f"path {twice!r} is named twice")
+    directories = parents(paths)
+    if not directories.isdisjoint(files):
+        both = min(directories & files)
+        raise FormatError(f"path {both!r} is both a file and a directory")
+
+
+def parents(paths: Iterable[str]) -> set[str]:
+    """Every directory above the files `paths`, the root left out."""
+    directories: set[str] = set()
+    for path in paths:
+        for directory in _above(path):
+            if directory in directories:
+                break
+            directories.add(directory)
+    return directories
+
+
+def is_below(path: str, tops: Collection[str]) -> bool:
+    """Whether `path` is one of `tops` or lies in the subtree of one."""
+    return bool(tops) and (path in tops or any(above in tops for above in _above(path)))
+
+
+def _above(path: str) -> Iterator[str]:
+    while (cut := path.rfind("/")) > 0:
+        path = path[:cut]
+        yield path
+
+
+def normalise(path: str) -> str:
+    """A path as a person types it (`./a/`, `a//b`) → as a manifest would name it.
+
+    Raises FormatError for one that leaves the model.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/"):
+        raise FormatError(f"path {path!r} is absolute", hint="name it relative to the model")
+    return check("/".join(parts))

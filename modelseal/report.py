@@ -1,0 +1,94 @@
+"""What a check found: the answer, and everything that speaks against it."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from modelseal.errors import EXIT_ERROR, EXIT_NOT_VERIFIED, EXIT_OK, Reason
+from modelseal.structs import ModelManifest
+
+
+class Altered(NamedTuple):
+    """A signed file whose content is not what was signed.
+
+    expected, actual: SHA-256 in hex; `actual` is None where there is no regular file.
+    note: what stands there instead, or what else is known.
+    """
+
+    path: str
+    expected: str
+    actual: str | None
+    note: str = ""
+
+
+class Unsigned(NamedTuple):
+    """Something in the model directory that the manifest does not name.
+
+    note: what it is, where it is no regular file.
+    """
+
+    path: str
+    note: str = ""
+
+
+class Fault(NamedTuple):
+    """Something that could not be judged."""
+
+    path: str
+    message: str
+    reason: Reason
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """The answer of a check is `valid`; everything else says why.
+
+    manifest, signer_id: proven where the signature is valid and `trusted`, else what is claimed.
+    signature_error: why the signature is refused.
+    trusted: whether a registry binds the signer's name to the key.
+    fingerprint: of the key that the signature was checked with; empty where there was none.
+    reason: the first thing that is wrong, by weight.
+    checked: how many files were hashed and compared.
+    passed: the paths of those that are as signed, in manifest order.
+    ignored: paths left out because the caller said so.
+    hints: what to try next.
+    """
+
+    manifest: ModelManifest
+    signer_id: str = ""
+    signature_valid: bool = False
+    signature_error: str = ""
+    trusted: bool = False
+    fingerprint: str = ""
+    reason: Reason | None = None
+    checked: int = 0
+    passed: list[str] = field(default_factory=list)
+    altered: list[Altered] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unsigned: list[Unsigned] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    errors: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    def conclude(self) -> None:
+        """Set `reason` from what was found in the files."""
+        found = (
+            (self.altered, Reason.FILE_ALTERED),
+            (self.missing, Reason.FILE_MISSING),
+            (self.unsigned, Reason.FILE_UNSIGNED),
+            (self.errors, self.errors[0].reason if self.errors else None),
+        )
+        self.reason = next((reason for items, reason in found if items), None)
+
+    @property
+    def valid(self) -> bool:
+        """Whether all that was asked for was checked, and holds."""
+        return self.signature_valid and self.reason is None
+
+    @property
+    def exit_code(self) -> int:
+        """0 verified; 2 not verified; 1 where nothing is wrong but something can't be judged."""
+        if self.valid:
+            return EXIT_OK
+        wrong = not self.signature_valid or self.altered or self.missing or self.unsigned
+        return EXIT_NOT_VERIFIED if wrong else EXIT_ERROR

@@ -1,0 +1,166 @@
+"""The signing flow: a directory → entries → manifest → signature → document."""
+
+import os
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from modelseal import fileio, hashing, keys, paths, signatures, tree
+from modelseal.errors import ModelError, ModelSealError, OverwriteError
+from modelseal.structs import FileEntry, ModelManifest, SignedManifest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+DEFAULT_NAME: Final = "signed_manifest.json"
+
+_HINT_LINK: Final = "'--follow-symlinks' takes a link to a regular file as that file"
+_HINT_SNAPSHOT: Final = (
+    "this looks like a Hugging Face snapshot: '--follow-symlinks' takes its links as the files"
+)
+HINT_POINTER: Final = "fetch the content first: git lfs pull"
+
+
+class ModelSigner:
+    """Makes manifests of model directories and signs them."""
+
+    def create_manifest(
+        self,
+        model_dir: str | os.PathLike[str],
+        model_name: str = "",
+        model_version: str = "0.0.0",
+        framework: str = "unknown",
+        author: str = "",
+        description: str = "",
+        *,
+        output: str | os.PathLike[str] | None = None,
+        ignore_paths: Collection[str] = (),
+        follow_symlinks: bool = False,
+        jobs: int = 0,
+        fork: bool = False,
+        executor: "Executor | None" = None,
+        progress: hashing.Progress | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> ModelManifest:
+        """Describe every file below `model_dir`, in the order of their paths.
+
+        model_name: the directory's name if empty.
+        output: where the signed manifest will be, to leave that file out.
+        ignore_paths: left out with their subtrees, relative to the model.
+        follow_symlinks: take links to regular files as those files.
+        jobs, fork, executor, progress: as in `hashing.hash_files`.
+        warn: told of each followed link that leads out of the model.
+        Raises ModelError, a ValueError, for a directory that isn't one, is empty, or holds what
+        can't be signed; FileUnreadableError; FileChangedError; FormatError.
+        """
+        found = tree.walk(
+            model_dir,
+            exclude=exclusions(model_dir, output),
+            ignore={paths.normalise(path) for path in ignore_paths},
+            follow_symlinks=follow_symlinks,
+        )
+        _refuse_oddities(found, model_dir)
+        for path, target in found.outside:
+            if warn:
+                warn(f"'{path}' leads out of the model, to '{target}'")
+        digests = hashing.hash_files(
+            model_dir, found.files, jobs=jobs, fork=fork, executor=executor, progress=progress
+        )
+        entries = []
+        for file, digest in zip(found.files, digests, strict=True):
+            if isinstance(digest, ModelSealError):
+                raise digest
+            if digest.lfs_pointer:
+                raise ModelError(f"'{file.path}' is a git-lfs pointer", hint=HINT_POINTER)
+            entries.append(
+                FileEntry(path=file.path, size_bytes=file.size, sha256_hash=digest.sha256.hex())
+            )
+        return ModelManifest(
+            model_name=model_name or Path(os.path.abspath(model_dir)).name,
+            model_version=model_version,
+            framework=framework,
+            files=entries,
+            total_size_bytes=sum(entry.size_bytes for entry in entries),
+            created_at=datetime.now(UTC),
+            author=author,
+            description=description,
+        )
+
+    def sign_manifest(
+        self,
+        manifest: ModelManifest,
+        private_key_bytes: bytes,
+        signer_id: str,
+        password: bytes | None = None,
+    ) -> SignedManifest:
+        """Sign a manifest with a private key, given as the bytes of its file.
+
+        Raises PassphraseError, KeyLoadError, both ValueErrors.
+        """
+        key = keys.load_private(private_key_bytes, password)
+        return signatures.sign_manifest(
+            manifest, key, signer_id=signer_id, signed_at=datetime.now(UTC)
+        )
+
+
+def exclusions(
+    model_dir: str | os.PathLike[str], manifest: str | os.PathLike[str] | None
+) -> frozenset[str]:
+    """What is no part of the model: the names left out at its root, and its own manifest."""
+    if manifest is None:
+        return tree.ROOT_EXCLUSIONS
+    top = os.path.realpath(model_dir)
+    parent, name = os.path.split(os.path.abspath(manifest))
+    relative = os.path.relpath(os.path.join(os.path.realpath(parent), name), top)
+    return tree.ROOT_EXCLUSIONS | {relative.replace(os.sep, "/")}
+
+
+def save(signed: SignedManifest, path: Path) -> None:
+    """Write a signed manifest, replacing an earlier one whole.
+
+    Raises OverwriteError as `check_output`, OSError.
+    """
+    check_output(path)
+    fileio.write_atomic(path, signed.model_dump_json(indent=2).encode() + b"\n")
+
+
+def check_output(path: Path) -> None:
+    """Refuse to write where something else would be lost, or where there is no directory.
+
+    Raises OverwriteError, OSError.
+    """
+    with fileio.naming("write", path):
+        os.stat(path.parent)
+    if os.path.lexists(path) and not _is_manifest(path):
+        raise OverwriteError(
+            f"'{path}' exists and is not a signed manifest",
+            hint="name another file with '--output'",
+        )
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file begins as a signed manifest does: enough to tell it from a model's file."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        beginning = b"".join(file.read(256).split())
+    return beginning.startswith((b'{"manifest":', b'{"signature":'))
+
+
+def _refuse_oddities(found: tree.Tree, model_dir: str | os.PathLike[str]) -> None:
+    """Raise for the first thing that can't be signed, as the walk sorted it."""
+    for path, error in found.unlistable:
+        error.add_note(f"cannot read '{path}'")
+        raise error
+    for odd in found.irregular:
+        raise ModelError(f"cannot sign '{odd.path}': {odd.kind}", hint=hint_for(odd))
+    if not found.files:
+        raise ModelError(f"model directory '{os.fspath(model_dir)}' holds no file to sign")
+
+
+def hint_for(odd: tree.Irregular) -> str:
+    """What may help where a link stands in a model."""
+    if odd.kind != tree.SYMBOLIC_LINK:
+        return ""
+    return _HINT_SNAPSHOT if "../blobs/" in odd.target else _HINT_LINK

@@ -1,0 +1,132 @@
+"""The documents: a manifest, its signature, publishers, and the answer of a check."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from modelseal import paths
+from modelseal.documents import Document
+from modelseal.errors import FormatError
+
+SIZE_LIMIT: Final = 2**63 - 1
+DOCUMENT_LIMIT: Final = 256 << 20
+"""Bytes of a manifest or registry; a larger one is refused unread."""
+
+_is_digest: Callable[[str], object] = re.compile(r"[0-9a-f]{64}").fullmatch
+
+Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
+
+
+class SignatureAlgorithm(str, Enum):  # noqa: UP042 - a StrEnum would print otherwise than before
+    """How a manifest is signed."""
+
+    ed25519 = "ed25519"
+    """Ed25519 (RFC 8032): 64 raw bytes."""
+    ecdsa_p256 = "ecdsa_p256"
+    """ECDSA with P-256 and SHA-256 (FIPS 186-5): DER."""
+
+
+class FileEntry(Document, frozen=True, kw_only=True, gc=False):
+    """One regular file of a model.
+
+    path: POSIX, relative to the model's root, as `paths.check` allows.
+    size_bytes: bytes, 0 to 2**63 - 1.
+    sha256_hash: SHA-256 of the content (FIPS 180-4), 64 lowercase hex digits.
+
+    Raises FormatError, a ValueError, for anything else.
+    """
+
+    path: str
+    size_bytes: int
+    sha256_hash: str
+
+    def __post_init__(self) -> None:
+        # Written out: a manifest may have a million of these.
+        for name in ("path", "sha256_hash"):
+            if type(getattr(self, name)) is not str:
+                raise FormatError(f"{name}: expected 'str'")
+        if type(self.size_bytes) is not int or not 0 <= self.size_bytes <= SIZE_LIMIT:
+            raise FormatError(f"size_bytes: {self.size_bytes!r:.40} is not a size in bytes")
+        if not _is_digest(self.sha256_hash):
+            raise FormatError(
+                f"sha256_hash: {self.sha256_hash!r:.80} is not 64 lowercase hexadecimal digits"
+            )
+        paths.check(self.path)
+
+
+class ModelManifest(Document, frozen=True, kw_only=True):
+    """What is signed: every file of a model, and what the publisher says of it.
+
+    files: no two of one path, none below another.
+    total_size_bytes: the sum of the files' sizes, in bytes.
+    created_at: with microseconds; without a zone it stays without.
+    """
+
+    model_name: str
+    model_version: str
+    framework: str
+    files: list[FileEntry] = msgspec.field(default_factory=list)
+    total_size_bytes: Size
+    created_at: datetime
+    author: str
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        total = sum(entry.size_bytes for entry in self.files)
+        if total != self.total_size_bytes:
+            raise FormatError(
+                f"total_size_bytes: {self.total_size_bytes} is not the files' sum, {total}"
+            )
+        paths.check_all([entry.path for entry in self.files])
+
+
+class Signature(Document, frozen=True, kw_only=True):
+    """A signature over a manifest's canonical bytes.
+
+    public_key: base64 of the public key's PEM; a convenience that is never trusted.
+    signature_hex: the raw Ed25519 or DER ECDSA signature, lowercase hex.
+    signed_at, signer_id: the signer's claims; the signature does not cover them.
+    """
+
+    algorithm: SignatureAlgorithm
+    public_key: str
+    signature_hex: str
+    signed_at: datetime
+    signer_id: str
+
+
+class SignedManifest(Document, frozen=True, kw_only=True):
+    """The document on disk: a manifest and the signature over it."""
+
+    manifest: ModelManifest
+    signature: Signature
+
+
+class VerificationResult(Document, frozen=True, kw_only=True):
+    """Whether a signature holds.
+
+    manifest, signer_id: given only if it does. error: why not.
+    """
+
+    valid: bool
+    manifest: ModelManifest | None = None
+    signer_id: str | None = None
+    error: str | None = None
+
+
+class TrustedPublisher(Document, frozen=True, kw_only=True):
+    """A publisher and the key that speaks for it.
+
+    public_key: base64 of the public key's PEM.
+    """
+
+    publisher_id: str
+    name: str
+    public_key: str
+    trusted_since: datetime

@@ -1,0 +1,205 @@
+"""Walk a model directory: its regular files, and everything else that lies there.
+
+Nothing is opened here, and no link is followed unless asked for. Names are UTF-8 whatever the
+locale says, so the walk works on bytes.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from modelseal import paths
+from modelseal.errors import FormatError, ModelError
+
+ROOT_EXCLUSIONS: Final = frozenset({".git", ".modelseal", "signed_manifest.json", "model.sig"})
+"""Names left out at the root of a model, and only there."""
+
+SYMBOLIC_LINK: Final = "symbolic link"
+"""The kind of a link to a regular file, the one kind that may be followed."""
+
+_KINDS: Final = {
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "character device",
+    stat.S_IFBLK: "block device",
+}
+
+
+class TreeFile(NamedTuple):
+    """A regular file, as it was when the walk saw it.
+
+    path: relative to the root, as a manifest would name it.
+    size: bytes.
+    version: what changes with the content: device, inode, mtime and ctime in nanoseconds.
+    link: where the path is a link that is followed, its target; else empty.
+    """
+
+    path: str
+    size: int
+    version: tuple[int, int, int, int]
+    link: str = ""
+
+
+class Irregular(NamedTuple):
+    """What can't be part of a model: a link, a FIFO, a name that isn't UTF-8, …
+
+    path: printable, whatever the bytes of the name are.
+    kind: what it is.
+    target: where a link leads.
+    """
+
+    path: str
+    kind: str
+    target: str = ""
+
+
+class Unlistable(NamedTuple):
+    """A directory or file that could not be looked at, so that nothing is known of it."""
+
+    path: str
+    error: OSError
+
+
+@dataclass(slots=True)
+class Tree:
+    """What lies below a root: everything is in one of these, files sorted by path.
+
+    outside: followed links that lead out of the model, as (path, target).
+    ignored: the paths left out because the caller said so, where they exist.
+    """
+
+    files: list[TreeFile] = field(default_factory=list)
+    irregular: list[Irregular] = field(default_factory=list)
+    unlistable: list[Unlistable] = field(default_factory=list)
+    outside: list[tuple[str, str]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+
+def version(info: os.stat_result) -> tuple[int, int, int, int]:
+    """The part of a stat result that changes with a file's content."""
+    return info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns
+
+
+def walk(
+    root: str | os.PathLike[str],
+    *,
+    exclude: Collection[str] = ROOT_EXCLUSIONS,
+    ignore: Collection[str] = (),
+    follow_symlinks: bool = False,
+) -> Tree:
+    """List a model directory.
+
+    exclude: relative paths that are never part of a model.
+    ignore: relative paths left out, with their subtree, because somebody asked.
+    follow_symlinks: take a link to a regular file as that file.
+    Raises ModelError where `root` is no directory. What can't be listed is in the result.
+    """
+    top = os.fsencode(root)
+    if not os.path.isdir(top):
+        kind = "is not a directory" if os.path.lexists(top) else "does not exist"
+        raise ModelError(f"model directory '{os.fspath(root)}' {kind}")
+    walker = _Walker(top, frozenset(exclude), frozenset(ignore), follow_symlinks)
+    directories = [""]
+    while directories:
+        directories.extend(walker.read(directories.pop()))
+    walker.tree.files.sort()
+    walker.tree.irregular.sort()
+    return walker.tree
+
+
+class _Walker:
+    def __init__(
+        self, top: bytes, exclude: frozenset[str], ignore: frozenset[str], follow: bool
+    ) -> None:
+        self.tree = Tree()
+        self._top = top
+        self._exclude = exclude
+        self._ignore = ignore
+        self._follow = follow
+
+    def read(self, directory: str) -> Iterable[str]:
+        """Sort one directory's entries into the tree; return its directories."""
+        subdirectories: list[str] = []
+        prefix = f"{directory}/" if directory else ""
+        try:
+            with os.scandir(locate(self._top, directory)) as entries:
+                for entry in entries:
+                    self._sort(entry, prefix, subdirectories)
+        except OSError as err:
+            self.tree.unlistable.append(Unlistable(directory or ".", err))
+        return subdirectories
+
+    def _sort(self, entry: os.DirEntry[bytes], prefix: str, subdirectories: list[str]) -> None:
+        try:
+            path = prefix + entry.name.decode()
+        except UnicodeDecodeError:
+            name = prefix + entry.name.decode(errors="backslashreplace")
+            self.tree.irregular.append(Irregular(name, "name that is not valid UTF-8"))
+            return
+        if path in self._exclude:
+            return
+        if path in self._ignore:
+            self.tree.ignored.append(path)
+            return
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                subdirectories.append(path)
+                return
+            info = entry.stat(follow_symlinks=False)
+            link = ""
+            if stat.S_ISLNK(info.st_mode):
+                found = self._look_through(path, entry.path)
+                if isinstance(found, Irregular):
+                    self.tree.irregular.append(found)
+                    return
+                info, link = found
+        except OSError as err:
+            self.tree.unlistable.append(Unlistable(path, err))
+            return
+        if not stat.S_ISREG(info.st_mode):
+            self.tree.irregular.append(Irregular(path, kind_of(info.st_mode)))
+        elif fault := _name_fault(path):
+            self.tree.irregular.append(Irregular(path, fault))
+        else:
+            self.tree.files.append(TreeFile(path, info.st_size, version(info), link))
+
+    def _look_through(self, path: str, full: bytes) -> Irregular | tuple[os.stat_result, str]:
+        """A link: as the file it shows where that is asked for and possible."""
+        target = os.readlink(full).decode(errors="backslashreplace")
+        try:
+            info = os.stat(full)
+        except OSError:
+            return Irregular(path, "symbolic link that leads nowhere", target)
+        if stat.S_ISDIR(info.st_mode):
+            return Irregular(path, "symbolic link to a directory", target)
+        if not stat.S_ISREG(info.st_mode):
+            return Irregular(path, f"symbolic link to a {kind_of(info.st_mode)}", target)
+        if not self._follow:
+            return Irregular(path, SYMBOLIC_LINK, target)
+        top = os.path.realpath(self._top)
+        if os.path.commonpath([top, os.path.realpath(full)]) != top:
+            self.tree.outside.append((path, target))
+        return info, target
+
+
+def _name_fault(path: str) -> str:
+    # Whatever else `paths.check` refuses, no directory entry can be.
+    if "\\" not in path and path[1:2] != ":":
+        return ""
+    try:
+        paths.check(path)
+    except FormatError:
+        return "name that a manifest can't hold"
+    return ""
+
+
+def locate(top: bytes, path: str) -> bytes:
+    """Where the file that a manifest calls `path` lies, for the system's calls."""
+    return os.path.join(top, path.encode()) if path else top
+
+
+def kind_of(mode: int) -> str:
+    """What a file that isn't regular is."""
+    return _KINDS.get(stat.S_IFMT(mode), "special file")

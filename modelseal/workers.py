@@ -1,0 +1,234 @@
+"""Run tasks in forked workers, and survive the death of any of them.
+
+For the command line alone: a fork inside somebody's threaded program is unsafe. A worker may map
+files into memory, for the signal that a truncated one raises ends that worker and nobody else.
+"""
+
+import marshal
+import mmap
+import os
+import select
+import signal
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+
+_Task = TypeVar("_Task")
+
+Tick = Callable[[int], None]
+"""Called with the count of bytes just hashed."""
+
+AVAILABLE: Final = hasattr(os, "fork") and hasattr(select, "poll")
+
+_POLL_MS: Final = 100
+_AHEAD: Final = 2
+"""Tasks a worker holds: one at work, and one so that it needn't wait for the next."""
+
+_INDEX: Final = struct.Struct("=I")
+
+
+class Died(NamedTuple):
+    """In the place of a task's result: its worker ended before giving one."""
+
+    signal: int
+
+
+def run(
+    tasks: Sequence[_Task],
+    work: Callable[[_Task, Tick], Any],
+    *,
+    workers: int,
+    progress: Tick | None = None,
+) -> list[Any]:
+    """Give every task to one of `workers` children, in order; return the results in order.
+
+    work: runs in a child; its result must be what `marshal` can write. It must not raise.
+    progress: called in this process.
+    Returns one result a task, `Died` for one that took its worker with it.
+    Raises OSError where not even one child can be started.
+    """
+    pool = _Pool(tasks, work, min(workers, len(tasks)))
+    try:
+        return pool.run(progress)
+    finally:
+        pool.close()
+
+
+class _Pool:
+    def __init__(
+        self, tasks: Sequence[_Task], work: Callable[[_Task, Tick], Any], size: int
+    ) -> None:
+        self._tasks = tasks
+        self._work = work
+        self._waiting = deque(range(len(tasks)))
+        self._results: list[Any] = [None] * len(tasks)
+        self._missing = len(tasks)
+        self._poll = select.poll()
+        self._children: dict[int, _Child] = {}
+        # One counter a worker, so that no two processes write to the same place.
+        self._shared = mmap.mmap(-1, 8 * size)
+        self._counters = memoryview(self._shared).cast("Q")
+        self._free = list(range(size))
+
+    def run(self, progress: Tick | None) -> list[Any]:
+        reported = 0
+        while self._missing:
+            self._staff()
+            for fd, _ in self._poll.poll(_POLL_MS):
+                self._hear(self._children[fd])
+            done = sum(self._counters)
+            if progress and done > reported:
+                progress(done - reported)
+                reported = done
+        return self._results
+
+    def close(self) -> None:
+        for child in self._children.values():
+            child.end()
+        self._children.clear()
+        self._counters.release()
+        self._shared.close()
+
+    def _staff(self) -> None:
+        """Have a child for every free place while there are tasks for it."""
+        while self._waiting and self._free:
+            place = self._free.pop()
+            try:
+                child = self._start(place)
+            except OSError:
+                if not self._children:
+                    raise
+                return  # fewer, then: those at work will do it
+            self._children[child.results] = child
+            self._poll.register(child.results, select.POLLIN)
+            for _ in range(_AHEAD):
+                self._feed(child)
+
+    def _start(self, place: int) -> "_Child":
+        inherited = [fd for child in self._children.values() for fd in (child.tasks, child.results)]
+        tasks_read, tasks_write = os.pipe()
+        results_read = results_write = -1
+        try:
+            results_read, results_write = os.pipe()
+            parent = os.getpid()
+            pid = os.fork()
+        except OSError:
+            for fd in (tasks_read, tasks_write, results_read, results_write):
+                if fd >= 0:
+                    os.close(fd)
+            raise
+        if pid == 0:
+            _Worker(parent, tasks_read, results_write, self._counters, place).serve(
+                self._tasks, self._work, close=[*inherited, tasks_write, results_read]
+            )
+        os.close(tasks_read)
+        os.close(results_write)
+        return _Child(pid, place, tasks_write, results_read)
+
+    def _feed(self, child: "_Child") -> None:
+        if not self._waiting:
+            return
+        index = self._waiting.popleft()
+        child.holding.append(index)
+        # A dead child is noticed when its results end.
+        with suppress(BrokenPipeError):
+            os.write(child.tasks, _INDEX.pack(index))
+
+    def _hear(self, child: "_Child") -> None:
+        data = os.read(child.results, 1 << 16)
+        if not data:
+            self._bury(child)
+            return
+        child.heard += data
+        for payload in child.frames():
+            self._settle(child.holding.popleft(), marshal.loads(payload))  # noqa: S302 - our own
+            self._feed(child)
+
+    def _bury(self, child: "_Child") -> None:
+        self._poll.unregister(child.results)
+        del self._children[child.results]
+        died = Died(child.end())
+        if child.holding:
+            self._settle(child.holding.popleft(), died)
+            self._waiting.extendleft(reversed(child.holding))
+        self._free.append(child.place)
+
+    def _settle(self, index: int, result: Any) -> None:
+        self._results[index] = result
+        self._missing -= 1
+
+
+class _Child:
+    """The parent's end of a worker.
+
+    holding: the tasks it has and hasn't answered, in order.
+    """
+
+    def __init__(self, pid: int, place: int, tasks: int, results: int) -> None:
+        self.pid = pid
+        self.place = place
+        self.tasks = tasks
+        self.results = results
+        self.holding: deque[int] = deque()
+        self.heard = bytearray()
+
+    def frames(self) -> Iterator[bytes]:
+        """Cut whole answers off what was heard."""
+        head = _INDEX.size
+        while len(self.heard) >= head:
+            end = head + _INDEX.unpack_from(self.heard)[0]
+            if len(self.heard) < end:
+                return
+            frame = bytes(self.heard[head:end])
+            del self.heard[:end]
+            yield frame
+
+    def end(self) -> int:
+        """Stop the worker, whatever it does; return the signal that ended it, or 0."""
+        os.close(self.tasks)
+        os.close(self.results)
+        os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+class _Worker:
+    """The child's end."""
+
+    def __init__(
+        self, parent: int, tasks: int, results: int, counters: memoryview, place: int
+    ) -> None:
+        self._parent = parent
+        self._tasks = tasks
+        self._results = results
+        self._counters = counters
+        self._place = place
+
+    def serve(
+        self, tasks: Sequence[_Task], work: Callable[[_Task, Tick], Any], *, close: Sequence[int]
+    ) -> NoReturn:
+        """Answer until there are no more tasks. Nothing of the parent's may run after."""
+        status = 1
+        try:
+            # The terminal's Ctrl-C reaches children too: the parent hears it and ends them.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for fd in close:
+                os.close(fd)
+            while order := os.read(self._tasks, _INDEX.size):
+                answer = marshal.dumps(work(tasks[_INDEX.unpack(order)[0]], self._tick))
+                self._write(_INDEX.pack(len(answer)) + answer)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _tick(self, count: int) -> None:
+        self._counters[self._place] += count
+        if os.getppid() != self._parent:
+            os._exit(1)  # nobody is left to hear of it
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._results, data) :]

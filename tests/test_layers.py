@@ -1,0 +1,104 @@
+"""The house: a room imports what stands below it, or left of it on its own level."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import modelseal
+
+PACKAGE = Path(modelseal.__file__).parent
+
+# From the ground up; on a level from left to right.
+LEVELS = {
+    "ground": ["errors", "fileio"],
+    "core": ["paths", "documents", "structs", "canonical", "keys", "signatures", "diff", "lfs"],
+    "answers": ["report"],
+    "rooms": ["tree", "workers", "hashing", "keyfiles", "trust"],
+    "flows": ["sealing", "verifying"],
+    "roof": ["output", "prompts", "arguments", "commands", "cli", "__main__"],
+}
+ORDER = [room for rooms in LEVELS.values() for room in rooms]
+EVERYWHERE = "__init__"  # the version and the public names, loaded on first use
+PURE = {*LEVELS["core"], *LEVELS["answers"]}
+IMPURE_MODULES = {
+    "os",
+    "io",
+    "sys",
+    "pathlib",
+    "time",
+    "subprocess",
+    "socket",
+    "shutil",
+    "tempfile",
+}
+
+
+def room_of(path: Path) -> str:
+    """The room that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def rooms_imported(path: Path) -> Iterator[str]:
+    """Every room of ours that a file imports."""
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "modelseal" and len(parts) > 1:
+            yield parts[1]
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_module_has_a_room() -> None:
+    assert {room_of(path) for path in FILES} == {*ORDER, EVERYWHERE}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down_or_left(path: Path) -> None:
+    room = room_of(path)
+    if room == EVERYWHERE:
+        return
+    for imported in rooms_imported(path):
+        if imported not in ORDER:
+            continue  # a name of the package itself, such as __version__
+        assert ORDER.index(imported) < ORDER.index(room), f"{room} imports {imported}"
+
+
+def test_commands_never_import_each_other() -> None:
+    names = {path.stem for path in (PACKAGE / "commands").glob("*.py")}
+    for path in (PACKAGE / "commands").glob("*.py"):
+        for name in imports(path):
+            assert not name.startswith("modelseal.commands"), f"{path.stem} imports {name}"
+    assert "sign" in names
+
+
+@pytest.mark.parametrize("room", sorted(PURE))
+def test_the_core_is_pure(room: str) -> None:
+    used = {name.split(".")[0] for name in imports(PACKAGE / f"{room}.py")}
+    assert not used & IMPURE_MODULES, f"{room} touches the world"
+
+
+def test_only_the_roof_prints_or_reads_the_environment() -> None:
+    for path in FILES:
+        if room_of(path) in LEVELS["roof"]:
+            continue
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            assert not (isinstance(node, ast.Name) and node.id in {"print", "input"}), path
+            assert not (
+                isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"}
+            ), path

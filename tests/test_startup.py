@@ -1,0 +1,69 @@
+"""What a light command must not load, and what the package must not load by itself."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"cryptography", "msgspec", "blake3", "tqdm", "argcomplete", "concurrent", "json"}
+
+PROBE = """
+import sys
+from modelseal.cli import main
+code = main(sys.argv[1:])
+print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def loaded(*args: str, env: dict[str, str] | None = None) -> set[str]:
+    """The top-level modules that a command has loaded by its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **(env or {})},
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--version"],
+        ["--help"],
+        *([name, "--help"] for name in ["keygen", "sign", "verify", "inspect"]),
+    ],
+    ids=" ".join,
+)
+def test_light_commands_load_nothing_heavy(args: list[str]) -> None:
+    assert not loaded(*args) & HEAVY
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    probe = "import sys; a = set(sys.modules); import modelseal; print(*set(sys.modules) - a)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["modelseal"]
+
+
+def test_a_completion_loads_nothing_heavy_but_argcomplete() -> None:
+    # argcomplete ends the process itself: the trace of imports is all there is to see.
+    line = "modelseal verify --"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "modelseal"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_STDOUT_FILENAME": os.devnull,
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+        },
+    )
+    seen = {row.rpartition("|")[2].strip().split(".")[0] for row in done.stderr.splitlines()}
+    assert "argcomplete" in seen
+    assert not seen & (HEAVY - {"argcomplete"})
