@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NoReturn
 
 from modelseal import __version__, output
 from modelseal.errors import (
@@ -17,11 +16,13 @@ from modelseal.errors import (
     UsageError,
 )
 
+TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from types import FrameType, ModuleType
+    from typing import NoReturn
 
-COMMANDS: Final = {
+COMMANDS = {
     "keygen": "make a key pair",
     "sign": "sign a model directory",
     "verify": "check a signature, and a model against it",
@@ -29,9 +30,9 @@ COMMANDS: Final = {
 }
 """Command → what it does. Its module, `modelseal.commands.<command>`, is loaded when asked for."""
 
-_JSON_FLAGS: Final = frozenset({"--json", "--json-output"})
-_WIDEST: Final = 100
-_NARROWEST: Final = 40
+_JSON_FLAGS = frozenset({"--json", "--json-output"})
+_WIDEST = 100
+_NARROWEST = 40
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,7 +129,7 @@ def _parser(name: str, module: "ModuleType") -> "ArgumentParser":
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
     class Parser(ArgumentParser):
-        def error(self, message: str) -> NoReturn:
+        def error(self, message: str) -> "NoReturn":
             raise UsageError(message, hint=f"'modelseal {name} --help' says more")
 
         def _print_message(self, message: str, file: object = None) -> None:
@@ -234,7 +235,7 @@ def _prepare() -> None:
             signal.signal(number, _terminate)
 
 
-def _terminate(number: int, frame: "FrameType | None") -> NoReturn:
+def _terminate(number: int, frame: "FrameType | None") -> "NoReturn":
     raise _Terminated(number)
 
 

@@ -1,15 +1,14 @@
 """What can go wrong, the stable words for it, and the exit codes."""
 
 from enum import StrEnum
-from typing import Final
 
-EXIT_OK: Final = 0
-EXIT_ERROR: Final = 1
-EXIT_NOT_VERIFIED: Final = 2
-EXIT_USAGE: Final = 64
-EXIT_INTERRUPTED: Final = 130
+EXIT_OK = 0
+EXIT_ERROR = 1
+EXIT_NOT_VERIFIED = 2
+EXIT_USAGE = 64
+EXIT_INTERRUPTED = 130
 
-EXIT_CODES: Final = {
+EXIT_CODES = {
     EXIT_OK: "verified, or done",
     EXIT_ERROR: "an error: an unreadable file or key, a malformed manifest, a refused operation",
     EXIT_NOT_VERIFIED: "not verified: bad signature, untrusted signer, a file altered, missing "

@@ -5,16 +5,17 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EEXIST
-from pathlib import Path
 
 from modelseal.errors import FormatError, OverwriteError
+
+Location = str | os.PathLike[str]
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
-def naming(action: str, path: str | os.PathLike[str]) -> Iterator[None]:
+def naming(action: str, path: Location) -> Iterator[None]:
     """Let an OSError say what was tried on which file.
 
     The note becomes the message's beginning on the command line: a failed write has no file name
@@ -27,7 +28,7 @@ def naming(action: str, path: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
-def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
+def read_bounded(path: Location, limit: int) -> bytes:
     """Read a regular file of at most `limit` bytes.
 
     Raises OSError; FormatError for anything larger, or not a regular file. Nothing is read of
@@ -47,7 +48,7 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
     return data
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Location, data: bytes, *, mode: int = 0o644) -> None:
     """Replace `path`: readers see the old bytes or the new, never a mix.
 
     Raises OSError, leaving `path` as it was and no temporary file.
@@ -55,10 +56,10 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     with naming("write", path), _temporary(path, data, mode) as temporary:
         os.replace(temporary, path)
         # A rename survives power loss only once its directory has reached the disk.
-        _sync_directory(path.parent)
+        _sync_directory(path)
 
 
-def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
     """Make `path` with `data`, whole or not at all, with `mode` from the first instant.
 
     Raises OverwriteError where something of that name exists, even a dangling link; OSError.
@@ -67,25 +68,27 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            raise OverwriteError(f"'{path}' already exists") from None
+            raise OverwriteError(f"'{os.fspath(path)}' already exists") from None
         except OSError:
             # No hard links on this file system: the name is taken, then filled.
             _write_exclusive(path, data, mode)
-        _sync_directory(path.parent)
+        _sync_directory(path)
 
 
 @contextmanager
-def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
-    # Cut: the name of a file may have 255 bytes, and the temporary one is longer.
-    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(8).hex()}.tmp")
+def _temporary(path: Location, data: bytes, mode: int) -> Iterator[str]:
+    directory, name = os.path.split(path)
+    # Cut: a name may have 255 bytes, and the temporary one is longer.
+    temporary = os.path.join(directory, f".{name[:40]}.{os.urandom(8).hex()}.tmp")
     _write_exclusive(temporary, data, mode)
     try:
         yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
-def _write_exclusive(path: Path, data: bytes, mode: int) -> None:
+def _write_exclusive(path: Location, data: bytes, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
     try:
         with open(os.open(path, flags, mode), "wb") as file:
@@ -94,14 +97,15 @@ def _write_exclusive(path: Path, data: bytes, mode: int) -> None:
             os.fsync(file.fileno())
     except BaseException as err:
         if not (isinstance(err, OSError) and err.errno == EEXIST):
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
         raise
 
 
-def _sync_directory(path: Path) -> None:
+def _sync_directory(path: Location) -> None:
     # Some file systems refuse to sync a directory; what was asked for is done by then.
     with suppress(OSError):
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
         try:
             os.fsync(fd)
         finally:

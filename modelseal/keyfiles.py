@@ -4,7 +4,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from modelseal import fileio, keys
@@ -29,32 +28,28 @@ class KeyManager:
         key = keys.generate(SignatureAlgorithm(algorithm))
         return keys.encode_private(key, passphrase), keys.encode_public(key.public_key())
 
-    def save_keypair(
-        self, private_key: bytes, public_key: bytes, path: str | os.PathLike[str]
-    ) -> None:
+    def save_keypair(self, private_key: bytes, public_key: bytes, path: fileio.Location) -> None:
         """Write `private.pem` (mode 0600) and `public.pem` into a directory, made if need be.
 
         Raises OverwriteError where either is there already, OSError; no file is left then.
         """
-        directory = Path(path)
-        with fileio.naming("make directory", directory):
-            directory.mkdir(parents=True, exist_ok=True)
-        for file in (directory / PRIVATE_NAME, directory / PUBLIC_NAME):
+        with fileio.naming("make directory", path):
+            os.makedirs(path, exist_ok=True)
+        private_path, public_path = (os.path.join(path, n) for n in (PRIVATE_NAME, PUBLIC_NAME))
+        for file in (private_path, public_path):
             if os.path.lexists(file):
                 raise OverwriteError(
                     f"'{file}' already exists",
                     hint="keys are never overwritten: name another directory, or move it away",
                 )
-        fileio.write_new(directory / PRIVATE_NAME, private_key, mode=0o600)
+        fileio.write_new(private_path, private_key, mode=0o600)
         try:
-            fileio.write_new(directory / PUBLIC_NAME, public_key)
+            fileio.write_new(public_path, public_key)
         except BaseException:
-            (directory / PRIVATE_NAME).unlink()  # made a moment ago, by us
+            os.unlink(private_path)  # made a moment ago, by us
             raise
 
-    def load_private_key(
-        self, path: str | os.PathLike[str], password: bytes | None = None
-    ) -> bytes:
+    def load_private_key(self, path: fileio.Location, password: bytes | None = None) -> bytes:
         """Read a private key (PKCS#8, SEC1 or OpenSSH), and check at once that it can be used.
 
         Returns the file's bytes, encrypted if they were.
@@ -66,7 +61,7 @@ class KeyManager:
             keys.load_private(data, password)
         return data
 
-    def load_public_key(self, path: str | os.PathLike[str]) -> bytes:
+    def load_public_key(self, path: fileio.Location) -> bytes:
         """Read a public key file. It is judged where it is used.
 
         Raises OSError; FormatError for more than 1 MiB, or no regular file.
@@ -74,19 +69,19 @@ class KeyManager:
         return fileio.read_bounded(path, keys.KEY_LIMIT)
 
 
-def exposed(path: str | os.PathLike[str]) -> bool:
+def exposed(path: fileio.Location) -> bool:
     """Whether others than its owner may read a private key file."""
     return os.name == "posix" and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
 
 
-def check_public(data: bytes, path: str | os.PathLike[str]) -> None:
+def check_public(data: bytes, path: fileio.Location) -> None:
     """Refuse bytes read from `path` that are no public key to trust. Raises KeyLoadError."""
     with _naming(path):
         keys.load_public(data)
 
 
 @contextmanager
-def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def _naming(path: fileio.Location) -> Iterator[None]:
     """Let an error about a key say which file it is in."""
     try:
         yield

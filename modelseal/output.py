@@ -6,14 +6,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from errno import EBADF
-from typing import TYPE_CHECKING, Any, Final
 
 from modelseal.errors import ModelSealError, Reason
 
+TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
+    from typing import Any
+
     from modelseal.hashing import Progress
 
-_PATIENCE: Final = 0.5
+_PATIENCE = 0.5
 """Seconds before progress is worth a line, and worth loading what draws it."""
 
 _lost: OSError | None = None

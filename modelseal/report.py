@@ -1,7 +1,8 @@
 """What a check found: the answer, and everything that speaks against it."""
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from modelseal.errors import EXIT_ERROR, EXIT_NOT_VERIFIED, EXIT_OK, Reason
 from modelseal.structs import ModelManifest
@@ -38,8 +39,7 @@ class Fault(NamedTuple):
     reason: Reason
 
 
-@dataclass(slots=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, kw_only=True):
     """The answer of a check is `valid`; everything else says why.
 
     manifest, signer_id: proven where the signature is valid and `trusted`, else what is claimed.
@@ -61,14 +61,14 @@ class Report:
     fingerprint: str = ""
     reason: Reason | None = None
     checked: int = 0
-    passed: list[str] = field(default_factory=list)
-    altered: list[Altered] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unsigned: list[Unsigned] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    errors: list[Fault] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    hints: list[str] = field(default_factory=list)
+    passed: list[str] = []
+    altered: list[Altered] = []
+    missing: list[str] = []
+    unsigned: list[Unsigned] = []
+    ignored: list[str] = []
+    errors: list[Fault] = []
+    warnings: list[str] = []
+    hints: list[str] = []
 
     def conclude(self) -> None:
         """Set `reason` from what was found in the files."""

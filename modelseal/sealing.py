@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from modelseal import fileio, hashing, keys, paths, signatures, tree
@@ -27,14 +26,14 @@ class ModelSigner:
 
     def create_manifest(
         self,
-        model_dir: str | os.PathLike[str],
+        model_dir: fileio.Location,
         model_name: str = "",
         model_version: str = "0.0.0",
         framework: str = "unknown",
         author: str = "",
         description: str = "",
         *,
-        output: str | os.PathLike[str] | None = None,
+        output: fileio.Location | None = None,
         ignore_paths: Collection[str] = (),
         follow_symlinks: bool = False,
         jobs: int = 0,
@@ -77,7 +76,7 @@ class ModelSigner:
                 FileEntry(path=file.path, size_bytes=file.size, sha256_hash=digest.sha256.hex())
             )
         return ModelManifest(
-            model_name=model_name or Path(os.path.abspath(model_dir)).name,
+            model_name=model_name or os.path.basename(os.path.abspath(model_dir)),
             model_version=model_version,
             framework=framework,
             files=entries,
@@ -104,9 +103,7 @@ class ModelSigner:
         )
 
 
-def exclusions(
-    model_dir: str | os.PathLike[str], manifest: str | os.PathLike[str] | None
-) -> frozenset[str]:
+def exclusions(model_dir: fileio.Location, manifest: fileio.Location | None) -> frozenset[str]:
     """What is no part of the model: the names left out at its root, and its own manifest."""
     if manifest is None:
         return tree.ROOT_EXCLUSIONS
@@ -116,7 +113,7 @@ def exclusions(
     return tree.ROOT_EXCLUSIONS | {relative.replace(os.sep, "/")}
 
 
-def save(signed: SignedManifest, path: Path) -> None:
+def save(signed: SignedManifest, path: fileio.Location) -> None:
     """Write a signed manifest, replacing an earlier one whole.
 
     Raises OverwriteError as `check_output`, OSError.
@@ -125,30 +122,30 @@ def save(signed: SignedManifest, path: Path) -> None:
     fileio.write_atomic(path, signed.model_dump_json(indent=2).encode() + b"\n")
 
 
-def check_output(path: Path) -> None:
+def check_output(path: fileio.Location) -> None:
     """Refuse to write where something else would be lost, or where there is no directory.
 
     Raises OverwriteError, OSError.
     """
     with fileio.naming("write", path):
-        os.stat(path.parent)
+        os.stat(os.path.dirname(path) or ".")
     if os.path.lexists(path) and not _is_manifest(path):
         raise OverwriteError(
-            f"'{path}' exists and is not a signed manifest",
+            f"'{os.fspath(path)}' exists and is not a signed manifest",
             hint="name another file with '--output'",
         )
 
 
-def _is_manifest(path: Path) -> bool:
+def _is_manifest(path: fileio.Location) -> bool:
     """Whether a file begins as a signed manifest does: enough to tell it from a model's file."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
         beginning = b"".join(file.read(256).split())
     return beginning.startswith((b'{"manifest":', b'{"signature":'))
 
 
-def _refuse_oddities(found: tree.Tree, model_dir: str | os.PathLike[str]) -> None:
+def _refuse_oddities(found: tree.Tree, model_dir: fileio.Location) -> None:
     """Raise for the first thing that can't be signed, as the walk sorted it."""
     for path, error in found.unlistable:
         error.add_note(f"cannot read '{path}'")

@@ -7,7 +7,6 @@ locale says, so the walk works on bytes.
 import os
 import stat
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from modelseal import paths
@@ -62,7 +61,6 @@ class Unlistable(NamedTuple):
     error: OSError
 
 
-@dataclass(slots=True)
 class Tree:
     """What lies below a root: everything is in one of these, files sorted by path.
 
@@ -70,11 +68,12 @@ class Tree:
     ignored: the paths left out because the caller said so, where they exist.
     """
 
-    files: list[TreeFile] = field(default_factory=list)
-    irregular: list[Irregular] = field(default_factory=list)
-    unlistable: list[Unlistable] = field(default_factory=list)
-    outside: list[tuple[str, str]] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.files: list[TreeFile] = []
+        self.irregular: list[Irregular] = []
+        self.unlistable: list[Unlistable] = []
+        self.outside: list[tuple[str, str]] = []
+        self.ignored: list[str] = []
 
 
 def version(info: os.stat_result) -> tuple[int, int, int, int]:

@@ -1,7 +1,6 @@
 """Who is trusted: publishers, and the keys that speak for them."""
 
 import os
-from pathlib import Path
 
 import msgspec
 
@@ -21,12 +20,12 @@ class PublisherRegistry:
     The file is a JSON list of publishers. A damaged one is an error and is left as it is.
     """
 
-    def __init__(self, registry_path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, registry_path: fileio.Location | None = None) -> None:
         """Load the file where it exists.
 
         Raises FormatError for a damaged file, OSError for one that can't be read.
         """
-        self._path = None if registry_path is None else Path(registry_path)
+        self._path = registry_path
         self._publishers: dict[str, TrustedPublisher] = {}
         if self._path is not None and os.path.lexists(self._path):
             self._publishers = _load(self._path)
@@ -75,13 +74,13 @@ class PublisherRegistry:
         self._publishers = publishers
 
 
-def _load(path: Path) -> dict[str, TrustedPublisher]:
+def _load(path: fileio.Location) -> dict[str, TrustedPublisher]:
     data = fileio.read_bounded(path, DOCUMENT_LIMIT)
     try:
         listed = documents.decode(data, list[TrustedPublisher])
     except FormatError as err:
-        raise FormatError(f"registry '{path}': {err}") from None
+        raise FormatError(f"registry '{os.fspath(path)}': {err}") from None
     publishers = {publisher.publisher_id: publisher for publisher in listed}
     if len(publishers) != len(listed):
-        raise FormatError(f"registry '{path}': a publisher is listed twice")
+        raise FormatError(f"registry '{os.fspath(path)}': a publisher is listed twice")
     return publishers

@@ -47,7 +47,7 @@ class ModelVerifier:
 
     def verify_files(
         self,
-        model_dir: str | os.PathLike[str],
+        model_dir: fileio.Location,
         manifest: ModelManifest,
         *,
         follow_symlinks: bool = False,
@@ -67,12 +67,12 @@ class ModelVerifier:
 
     def verify_model(
         self,
-        model_dir: str | os.PathLike[str] | None,
+        model_dir: fileio.Location | None,
         signed_manifest: SignedManifest,
         *,
         public_key_bytes: bytes | None = None,
         registry: PublisherRegistry | None = None,
-        manifest_path: str | os.PathLike[str] | None = None,
+        manifest_path: fileio.Location | None = None,
         ignore_paths: Collection[str] = (),
         ignore_unsigned_files: bool = False,
         follow_symlinks: bool = False,
@@ -127,7 +127,7 @@ class ModelVerifier:
         return report
 
 
-def load(path: str | os.PathLike[str]) -> SignedManifest:
+def load(path: fileio.Location) -> SignedManifest:
     """Read a signed manifest. Raises OSError, FormatError."""
     return decode(fileio.read_bounded(path, DOCUMENT_LIMIT), os.fspath(path))
 
@@ -179,7 +179,7 @@ def _question_time(report: Report, created_at: datetime) -> None:
 
 def _check_files(
     report: Report,
-    model_dir: str | os.PathLike[str],
+    model_dir: fileio.Location,
     *,
     exclude: frozenset[str] = tree.ROOT_EXCLUSIONS,
     ignore: Collection[str] = (),
@@ -265,7 +265,7 @@ def _enter_difference(
 
 
 def _refuse_folded_names(
-    model_dir: str | os.PathLike[str], signed: Mapping[str, FileEntry], found: tree.Tree
+    model_dir: fileio.Location, signed: Mapping[str, FileEntry], found: tree.Tree
 ) -> None:
     """Refuse a manifest of two names that are one file here, whatever its digest.
 

@@ -1,7 +1,7 @@
 """Make a key pair."""
 
+import os
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from modelseal import arguments, output, prompts
 
@@ -47,12 +47,12 @@ def run(args: Namespace) -> int:
         passphrase = prompts.ask_twice()
     manager = keyfiles.KeyManager()
     private, public = manager.generate_keypair(SignatureAlgorithm(args.algorithm), passphrase)
-    directory = Path(args.output)
+    directory = args.output.removeprefix("./").rstrip("/") or args.output
     manager.save_keypair(private, public, directory)
-    private_path = directory / keyfiles.PRIVATE_NAME
-    output.line(f"Key pair ({args.algorithm}) written to '{directory}/'")
+    private_path = os.path.join(directory, keyfiles.PRIVATE_NAME)
+    output.line(f"Key pair ({args.algorithm}) written to '{os.path.join(directory, '')}'")
     output.line(f"  Private: {private_path}{' (encrypted)' if passphrase else ''}")
-    output.line(f"  Public : {directory / keyfiles.PUBLIC_NAME}")
+    output.line(f"  Public : {os.path.join(directory, keyfiles.PUBLIC_NAME)}")
     output.line(f"  Fingerprint: {keys.fingerprint(keys.load_public(public))}")
     output.line(f"Next: modelseal sign --model-dir DIR --key {private_path} --signer-id YOU")
     return 0

@@ -1,7 +1,7 @@
 """Sign a model directory."""
 
+import os
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from modelseal import arguments, output, prompts
 
@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
     key, passphrase = _unlock(args.key, args.passphrase_file)
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
-    path = Path(args.output or Path(args.model_dir) / sealing.DEFAULT_NAME)
+    path = args.output or os.path.join(args.model_dir, sealing.DEFAULT_NAME)
     sealing.check_output(path)
     signer = sealing.ModelSigner()
     with output.progress("hashing") as progress:
