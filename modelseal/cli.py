@@ -1,6 +1,7 @@
 # PYTHON_ARGCOMPLETE_OK
 """The command line: one table of commands, and the one place where errors become exit codes."""
 
+import gc
 import os
 import signal
 import sys
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     _prepare()
+    # Nothing here makes cycles worth collecting, and a million entries make looking for them slow.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         code = _guarded(arguments)
     except _Terminated as err:
@@ -46,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(err.number, signal.SIG_DFL)
         os.kill(os.getpid(), err.number)
         raise
+    finally:
+        if collecting:
+            gc.enable()
     lost = output.finish()
     if lost is None:
         return code

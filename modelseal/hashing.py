@@ -39,7 +39,7 @@ _OPEN_FLAGS: Final = (
     # What was a file may be a FIFO by now: opening must not wait for a writer.
     | getattr(os, "O_NONBLOCK", 0)
 )
-_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+_OPEN_FLAGS_NO_LINK: Final = _OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0)
 # What reading a mapped page beyond the end of a file raises.
 _BUS_ERROR: Final = getattr(signal, "SIGBUS", 0)
 
@@ -49,6 +49,10 @@ Progress = Callable[[int, int], None]
 _Answer = tuple[bytes, bool] | tuple[str, str]
 """What a worker says of one file, in types that any process can pass on: the digest and whether
 it is a git-lfs pointer, or a word and a system's message."""
+
+
+_Reader = Callable[[int, int, Tick], _Answer]
+"""Hashes the file that a descriptor opens, of so many bytes."""
 
 
 class FileDigest(NamedTuple):
@@ -125,14 +129,18 @@ def _meter(progress: Progress | None, total: int) -> Tick:
 
 
 def _plan(files: Sequence[TreeFile]) -> list[list[int]]:
-    """Batches of indices: a large file is one of its own, small ones share."""
-    batches: list[list[int]] = []
+    """Batches of indices: first a batch for each large file, then neighbours among the small."""
+    large = [index for index, file in enumerate(files) if file.size > SMALL]
+    large.sort(key=lambda index: files[index].size, reverse=True)
+    batches = [[index] for index in large]
     room = count = 0
-    for index in sorted(range(len(files)), key=lambda i: files[i].size, reverse=True):
-        size = files[index].size
+    for index, file in enumerate(files):
+        size = file.size
+        if size > SMALL:
+            continue
         if size > room or count == 0:
             batches.append([])
-            room, count = (_BATCH_BYTES, _BATCH_FILES) if size <= SMALL else (0, 1)
+            room, count = _BATCH_BYTES, _BATCH_FILES
         batches[-1].append(index)
         room -= size
         count -= 1
@@ -153,28 +161,31 @@ def _outcome(path: str, said: _Answer) -> FileDigest | ModelSealError:
 def _hash_batch(
     top: bytes, files: Sequence[TreeFile], tick: Tick | None = None, mapped: bool = False
 ) -> list[_Answer]:
-    """Hash some files, here and now. At the module's level, so that any executor can call it."""
-    return [_hash_file(top, file, tick or _ignore, mapped) for file in files]
+    """Hash one large file or some small ones, here and now.
+
+    At the module's level, so that any executor can call it.
+    """
+    tick = tick or _ignore
+    if files[0].size > SMALL:
+        return [_hash_file(top, files[0], _read_mapped if mapped else _read_pieces, tick)]
+    answers = [_hash_file(top, file, _read_whole, _ignore) for file in files]
+    tick(sum(file.size for file in files))
+    return answers
 
 
-def _hash_file(top: bytes, file: TreeFile, tick: Tick, mapped: bool) -> _Answer:
-    flags = _OPEN_FLAGS if file.link else _OPEN_FLAGS | _NO_FOLLOW
+def _hash_file(top: bytes, file: TreeFile, read: _Reader, tick: Tick) -> _Answer:
+    path, size, version, link = file
     try:
-        fd = os.open(tree.locate(top, file.path), flags)
+        fd = os.open(tree.locate(top, path), _OPEN_FLAGS if link else _OPEN_FLAGS_NO_LINK)
         try:
-            if file.size <= SMALL:
-                answer = _read_whole(fd, file.size, tick)
-            elif mapped:
-                answer = _read_mapped(fd, file.size, tick)
-            else:
-                answer = _read_pieces(fd, file.size, tick)
+            answer = read(fd, size, tick)
             # One look, afterwards: it must be the very file that was walked, unchanged since.
             info = os.fstat(fd)
         finally:
             os.close(fd)
     except OSError as err:
         return "unreadable", (err.strerror or "unknown error").lower()
-    if info.st_size != file.size or tree.version(info) != file.version:
+    if info.st_size != size or tree.version(info) != version:
         return "changed", ""
     return answer
 
@@ -183,9 +194,6 @@ def _read_whole(fd: int, size: int, tick: Tick) -> _Answer:
     data = os.read(fd, size + 1)
     while 0 < len(data) < size and (more := os.read(fd, size - len(data))):
         data += more
-    tick(len(data))
-    if len(data) != size:
-        return "changed", ""
     return hashlib.sha256(data).digest(), lfs.is_pointer(data)
 
 

@@ -67,7 +67,12 @@ def check_all(paths: Sequence[str]) -> None:
 def parents(paths: Iterable[str]) -> set[str]:
     """Every directory above the files `paths`, the root left out."""
     directories: set[str] = set()
+    last = ""
     for path in paths:
+        # Sorted paths come directory by directory.
+        if (parent := path[: path.rfind("/") + 1]) == last:
+            continue
+        last = parent
         for directory in _above(path):
             if directory in directories:
                 break

@@ -47,16 +47,14 @@ class FileEntry(Document, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         # Written out: a manifest may have a million of these.
-        for name in ("path", "sha256_hash"):
-            if type(getattr(self, name)) is not str:
-                raise FormatError(f"{name}: expected 'str'")
-        if type(self.size_bytes) is not int or not 0 <= self.size_bytes <= SIZE_LIMIT:
-            raise FormatError(f"size_bytes: {self.size_bytes!r:.40} is not a size in bytes")
-        if not _is_digest(self.sha256_hash):
-            raise FormatError(
-                f"sha256_hash: {self.sha256_hash!r:.80} is not 64 lowercase hexadecimal digits"
-            )
-        paths.check(self.path)
+        path, size, digest = self.path, self.size_bytes, self.sha256_hash
+        if type(path) is not str or type(digest) is not str:
+            raise FormatError("path and sha256_hash: expected 'str'")
+        if type(size) is not int or not 0 <= size <= SIZE_LIMIT:
+            raise FormatError(f"size_bytes: {size!r:.40} is not a size in bytes")
+        if not _is_digest(digest):
+            raise FormatError(f"sha256_hash: {digest!r:.80} is not 64 lowercase hexadecimal digits")
+        paths.check(path)
 
 
 class ModelManifest(Document, frozen=True, kw_only=True):

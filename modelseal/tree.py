@@ -122,49 +122,62 @@ class _Walker:
         """Sort one directory's entries into the tree; return its directories."""
         subdirectories: list[str] = []
         prefix = f"{directory}/" if directory else ""
+        special = self._exclude | self._ignore
+        add = self.tree.files.append
         try:
             with os.scandir(locate(self._top, directory)) as entries:
                 for entry in entries:
-                    self._sort(entry, prefix, subdirectories)
+                    # A model may have a million files: what most of them are is dealt with here.
+                    try:
+                        path = prefix + entry.name.decode()
+                    except UnicodeDecodeError:
+                        self._note_name(prefix, entry.name)
+                        continue
+                    if path in special:
+                        self._leave_out(path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        subdirectories.append(path)
+                    elif entry.is_file(follow_symlinks=False) and not _name_fault(path):
+                        try:
+                            info = entry.stat(follow_symlinks=False)
+                        except OSError as err:
+                            self.tree.unlistable.append(Unlistable(path, err))
+                        else:
+                            add(TreeFile(path, info.st_size, version(info)))
+                    else:
+                        self._judge(path, entry)
         except OSError as err:
             self.tree.unlistable.append(Unlistable(directory or ".", err))
         return subdirectories
 
-    def _sort(self, entry: os.DirEntry[bytes], prefix: str, subdirectories: list[str]) -> None:
-        try:
-            path = prefix + entry.name.decode()
-        except UnicodeDecodeError:
-            name = prefix + entry.name.decode(errors="backslashreplace")
-            self.tree.irregular.append(Irregular(name, "name that is not valid UTF-8"))
-            return
-        if path in self._exclude:
-            return
+    def _note_name(self, prefix: str, name: bytes) -> None:
+        path = prefix + name.decode(errors="backslashreplace")
+        self.tree.irregular.append(Irregular(path, "name that is not valid UTF-8"))
+
+    def _leave_out(self, path: str) -> None:
         if path in self._ignore:
             self.tree.ignored.append(path)
-            return
+
+    def _judge(self, path: str, entry: os.DirEntry[bytes]) -> None:
+        """Something that is not plainly a file or a directory."""
         try:
-            if entry.is_dir(follow_symlinks=False):
-                subdirectories.append(path)
-                return
             info = entry.stat(follow_symlinks=False)
-            link = ""
+            found: Irregular | TreeFile
             if stat.S_ISLNK(info.st_mode):
                 found = self._look_through(path, entry.path)
-                if isinstance(found, Irregular):
-                    self.tree.irregular.append(found)
-                    return
-                info, link = found
+            else:
+                found = Irregular(path, kind_of(info.st_mode))
         except OSError as err:
             self.tree.unlistable.append(Unlistable(path, err))
             return
-        if not stat.S_ISREG(info.st_mode):
-            self.tree.irregular.append(Irregular(path, kind_of(info.st_mode)))
-        elif fault := _name_fault(path):
-            self.tree.irregular.append(Irregular(path, fault))
+        if fault := _name_fault(path):
+            found = Irregular(path, fault)
+        if isinstance(found, TreeFile):
+            self.tree.files.append(found)
         else:
-            self.tree.files.append(TreeFile(path, info.st_size, version(info), link))
+            self.tree.irregular.append(found)
 
-    def _look_through(self, path: str, full: bytes) -> Irregular | tuple[os.stat_result, str]:
+    def _look_through(self, path: str, full: bytes) -> Irregular | TreeFile:
         """A link: as the file it shows where that is asked for and possible."""
         target = os.readlink(full).decode(errors="backslashreplace")
         try:
@@ -180,7 +193,7 @@ class _Walker:
         top = os.path.realpath(self._top)
         if os.path.commonpath([top, os.path.realpath(full)]) != top:
             self.tree.outside.append((path, target))
-        return info, target
+        return TreeFile(path, info.st_size, version(info), target)
 
 
 def _name_fault(path: str) -> str:
@@ -196,7 +209,7 @@ def _name_fault(path: str) -> str:
 
 def locate(top: bytes, path: str) -> bytes:
     """Where the file that a manifest calls `path` lies, for the system's calls."""
-    return os.path.join(top, path.encode()) if path else top
+    return b"%b/%b" % (top, path.encode()) if path else top
 
 
 def kind_of(mode: int) -> str:
