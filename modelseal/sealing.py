@@ -60,20 +60,26 @@ class ModelSigner:
             follow_symlinks=follow_symlinks,
         )
         _refuse_oddities(found, model_dir)
-        for path, target in found.outside:
-            if warn:
-                warn(f"'{path}' leads out of the model, to '{target}'")
+        if warn:
+            for path in found.outside:
+                warn(outside_warning(path, found.links[path]))
         digests = hashing.hash_files(
-            model_dir, found.files, jobs=jobs, fork=fork, executor=executor, progress=progress
+            model_dir,
+            found.files,
+            links=found.links,
+            jobs=jobs,
+            fork=fork,
+            executor=executor,
+            progress=progress,
         )
         entries = []
-        for file, digest in zip(found.files, digests, strict=True):
+        for path, digest in zip(found.files, digests, strict=True):
             if isinstance(digest, ModelSealError):
                 raise digest
             if digest.lfs_pointer:
-                raise ModelError(f"'{file.path}' is a git-lfs pointer", hint=HINT_POINTER)
+                raise ModelError(f"'{path}' is a git-lfs pointer", hint=HINT_POINTER)
             entries.append(
-                FileEntry(path=file.path, size_bytes=file.size, sha256_hash=digest.sha256.hex())
+                FileEntry(path=path, size_bytes=digest.size, sha256_hash=digest.sha256.hex())
             )
         return ModelManifest(
             model_name=model_name or os.path.basename(os.path.abspath(model_dir)),
@@ -154,6 +160,11 @@ def _refuse_oddities(found: tree.Tree, model_dir: fileio.Location) -> None:
         raise ModelError(f"cannot sign '{odd.path}': {odd.kind}", hint=hint_for(odd))
     if not found.files:
         raise ModelError(f"model directory '{os.fspath(model_dir)}' holds no file to sign")
+
+
+def outside_warning(path: str, target: str) -> str:
+    """What to say of a followed link that leads out of the model."""
+    return f"'{path}' leads out of the model, to '{target}'"
 
 
 def hint_for(odd: tree.Irregular) -> str:

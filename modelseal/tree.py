@@ -19,26 +19,13 @@ SYMBOLIC_LINK: Final = "symbolic link"
 """The kind of a link to a regular file, the one kind that may be followed."""
 
 _KINDS: Final = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: SYMBOLIC_LINK,
     stat.S_IFIFO: "FIFO",
     stat.S_IFSOCK: "socket",
     stat.S_IFCHR: "character device",
     stat.S_IFBLK: "block device",
 }
-
-
-class TreeFile(NamedTuple):
-    """A regular file, as it was when the walk saw it.
-
-    path: relative to the root, as a manifest would name it.
-    size: bytes.
-    version: what changes with the content: device, inode, mtime and ctime in nanoseconds.
-    link: where the path is a link that is followed, its target; else empty.
-    """
-
-    path: str
-    size: int
-    version: tuple[int, int, int, int]
-    link: str = ""
 
 
 class Irregular(NamedTuple):
@@ -62,23 +49,21 @@ class Unlistable(NamedTuple):
 
 
 class Tree:
-    """What lies below a root: everything is in one of these, files sorted by path.
+    """What lies below a root: everything is in one of these, sorted.
 
-    outside: followed links that lead out of the model, as (path, target).
+    files: paths of regular files, as a manifest would name them.
+    links: those of the files that are links to one, with their targets.
+    outside: those of the links that lead out of the model.
     ignored: the paths left out because the caller said so, where they exist.
     """
 
     def __init__(self) -> None:
-        self.files: list[TreeFile] = []
+        self.files: list[str] = []
+        self.links: dict[str, str] = {}
         self.irregular: list[Irregular] = []
         self.unlistable: list[Unlistable] = []
-        self.outside: list[tuple[str, str]] = []
+        self.outside: list[str] = []
         self.ignored: list[str] = []
-
-
-def version(info: os.stat_result) -> tuple[int, int, int, int]:
-    """The part of a stat result that changes with a file's content."""
-    return info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns
 
 
 def walk(
@@ -138,12 +123,7 @@ class _Walker:
                     elif entry.is_dir(follow_symlinks=False):
                         subdirectories.append(path)
                     elif entry.is_file(follow_symlinks=False) and not _name_fault(path):
-                        try:
-                            info = entry.stat(follow_symlinks=False)
-                        except OSError as err:
-                            self.tree.unlistable.append(Unlistable(path, err))
-                        else:
-                            add(TreeFile(path, info.st_size, version(info)))
+                        add(path)
                     else:
                         self._judge(path, entry)
         except OSError as err:
@@ -161,39 +141,30 @@ class _Walker:
     def _judge(self, path: str, entry: os.DirEntry[bytes]) -> None:
         """Something that is not plainly a file or a directory."""
         try:
-            info = entry.stat(follow_symlinks=False)
-            found: Irregular | TreeFile
-            if stat.S_ISLNK(info.st_mode):
-                found = self._look_through(path, entry.path)
-            else:
-                found = Irregular(path, kind_of(info.st_mode))
+            target = ""
+            kind = _name_fault(path) or kind_of(entry.stat(follow_symlinks=False).st_mode)
+            if kind == SYMBOLIC_LINK:
+                target = os.readlink(entry.path).decode(errors="backslashreplace")
+                kind = _link_kind(entry.path)
         except OSError as err:
             self.tree.unlistable.append(Unlistable(path, err))
             return
-        if fault := _name_fault(path):
-            found = Irregular(path, fault)
-        if isinstance(found, TreeFile):
-            self.tree.files.append(found)
+        if kind == SYMBOLIC_LINK and self._follow:
+            self.tree.files.append(path)
+            self.tree.links[path] = target
+            top = os.path.realpath(self._top)
+            if os.path.commonpath([top, os.path.realpath(entry.path)]) != top:
+                self.tree.outside.append(path)
         else:
-            self.tree.irregular.append(found)
+            self.tree.irregular.append(Irregular(path, kind, target))
 
-    def _look_through(self, path: str, full: bytes) -> Irregular | TreeFile:
-        """A link: as the file it shows where that is asked for and possible."""
-        target = os.readlink(full).decode(errors="backslashreplace")
-        try:
-            info = os.stat(full)
-        except OSError:
-            return Irregular(path, "symbolic link that leads nowhere", target)
-        if stat.S_ISDIR(info.st_mode):
-            return Irregular(path, "symbolic link to a directory", target)
-        if not stat.S_ISREG(info.st_mode):
-            return Irregular(path, f"symbolic link to a {kind_of(info.st_mode)}", target)
-        if not self._follow:
-            return Irregular(path, SYMBOLIC_LINK, target)
-        top = os.path.realpath(self._top)
-        if os.path.commonpath([top, os.path.realpath(full)]) != top:
-            self.tree.outside.append((path, target))
-        return TreeFile(path, info.st_size, version(info), target)
+
+def _link_kind(link: bytes) -> str:
+    try:
+        mode = os.stat(link).st_mode
+    except OSError:
+        return "symbolic link that leads nowhere"
+    return SYMBOLIC_LINK if stat.S_ISREG(mode) else f"{SYMBOLIC_LINK} to a {kind_of(mode)}"
 
 
 def _name_fault(path: str) -> str:

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from modelseal import diff, documents, fileio, hashing, keys, paths, signatures, tree
 from modelseal.errors import FormatError, KeyLoadError, ModelSealError, Reason
 from modelseal.report import Altered, Fault, Report, Unsigned
-from modelseal.sealing import HINT_POINTER, exclusions, hint_for
+from modelseal.sealing import HINT_POINTER, exclusions, hint_for, outside_warning
 from modelseal.structs import (
     DOCUMENT_LIMIT,
     FileEntry,
@@ -198,20 +199,27 @@ def _check_files(
         model_dir, exclude=exclude - named, ignore=ignore, follow_symlinks=follow_symlinks
     )
     _refuse_folded_names(model_dir, signed, found)
-    files = [file for file in found.files if file.path in signed]
+    files = [path for path in found.files if path in signed]
     outcomes = hashing.hash_files(
-        model_dir, files, jobs=jobs, fork=fork, executor=executor, progress=progress
+        model_dir,
+        files,
+        links=found.links,
+        jobs=jobs,
+        fork=fork,
+        executor=executor,
+        progress=progress,
+        total=sum(signed[path].size_bytes for path in files),
     )
     _enter_oddities(report, found, ignore)
     pointers = set()
     actual: dict[str, str] = {}
-    for file, outcome in zip(files, outcomes, strict=True):
+    for path, outcome in zip(files, outcomes, strict=True):
         if isinstance(outcome, ModelSealError):
-            report.errors.append(Fault(file.path, str(outcome), outcome.reason))
+            report.errors.append(Fault(path, str(outcome), outcome.reason))
             continue
-        actual[file.path] = outcome.sha256.hex()
+        actual[path] = outcome.sha256.hex()
         if outcome.lfs_pointer:
-            pointers.add(file.path)
+            pointers.add(path)
     unjudged = {*ignore, *(fault.path for fault in report.errors)}
     expected = {
         path: entry.sha256_hash
@@ -219,7 +227,7 @@ def _check_files(
         if "." not in unjudged and not paths.is_below(path, unjudged)
     }
     _enter_difference(report, expected, actual, found, pointers)
-    unsigned = (Unsigned(file.path) for file in found.files if file.path not in signed)
+    unsigned = (Unsigned(path) for path in found.files if path not in signed)
     odd = (Unsigned(odd.path, describe(odd)) for odd in found.irregular if odd.path not in signed)
     report.unsigned += [
         item for item in sorted([*unsigned, *odd]) if not paths.is_below(item.path, named)
@@ -233,8 +241,7 @@ def _enter_oddities(report: Report, found: tree.Tree, ignore: Collection[str]) -
     for path, error in found.unlistable:
         message = f"cannot read '{path}': {(error.strerror or 'unknown error').lower()}"
         report.errors.append(Fault(path, message, Reason.FILE_UNREADABLE))
-    for path, target in found.outside:
-        report.warnings.append(f"'{path}' leads out of the model, to '{target}'")
+    report.warnings += [outside_warning(path, found.links[path]) for path in found.outside]
     named = paths.parents(entry.path for entry in report.manifest.files)
     named.update(entry.path for entry in report.manifest.files)
     report.ignored = sorted({*found.ignored, *(path for path in ignore if path in named)})
@@ -271,19 +278,27 @@ def _refuse_folded_names(
 
     Raises FormatError. Such a file system shows one of the names, and opens it by the other.
     """
-    shown = {file.version[:2]: file.path for file in found.files}
-    listed = {file.path for file in found.files}
+    top = os.fsencode(model_dir)
+    listed = set(found.files)
     odd = {odd.path for odd in found.irregular}
     for path in signed:
         if path in listed or paths.is_below(path, odd):
             continue
-        try:
-            info = os.lstat(tree.locate(os.fsencode(model_dir), path))
-        except OSError:
-            continue
-        twin = shown.get((info.st_dev, info.st_ino))
-        if twin in signed and twin != path:
-            raise FormatError(f"'{path}' and '{twin}' are one file on this file system")
+        with suppress(OSError):
+            info = os.lstat(tree.locate(top, path))
+            for twin in _twins(path, listed):
+                if twin in signed and os.path.samestat(info, os.lstat(tree.locate(top, twin))):
+                    raise FormatError(f"'{path}' and '{twin}' are one file on this file system")
+
+
+def _twins(path: str, listed: Collection[str]) -> list[str]:
+    """Paths that differ from `path` in case or Unicode form alone."""
+    from unicodedata import normalize
+
+    def fold(text: str) -> str:
+        return normalize("NFC", text).casefold()
+
+    return [other for other in listed if fold(other) == fold(path)]
 
 
 def describe(odd: tree.Irregular) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
-_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 Tick = Callable[[int], None]
 """Called with the count of bytes just hashed."""
@@ -36,32 +36,26 @@ class Died(NamedTuple):
 
 
 def run(
-    tasks: Sequence[_Task],
-    work: Callable[[_Task, Tick], Any],
-    *,
-    workers: int,
-    progress: Tick | None = None,
-) -> list[Any]:
-    """Give every task to one of `workers` children, in order; return the results in order.
+    tasks: Sequence[Callable[[Tick], _Result]], *, workers: int, tick: Tick
+) -> list[_Result | Died]:
+    """Call every task in one of `workers` children, in order; return the results in order.
 
-    work: runs in a child; its result must be what `marshal` can write. It must not raise.
-    progress: called in this process.
+    tasks: each is called with what it is to tick with. Its result must be what `marshal` can
+    write, and it must not raise.
+    tick: called in this process.
     Returns one result a task, `Died` for one that took its worker with it.
     Raises OSError where not even one child can be started.
     """
-    pool = _Pool(tasks, work, min(workers, len(tasks)))
+    pool = _Pool(tasks, min(workers, len(tasks)))
     try:
-        return pool.run(progress)
+        return pool.run(tick)
     finally:
         pool.close()
 
 
 class _Pool:
-    def __init__(
-        self, tasks: Sequence[_Task], work: Callable[[_Task, Tick], Any], size: int
-    ) -> None:
+    def __init__(self, tasks: Sequence[Callable[[Tick], Any]], size: int) -> None:
         self._tasks = tasks
-        self._work = work
         self._waiting = deque(range(len(tasks)))
         self._results: list[Any] = [None] * len(tasks)
         self._missing = len(tasks)
@@ -72,15 +66,15 @@ class _Pool:
         self._counters = memoryview(self._shared).cast("Q")
         self._free = list(range(size))
 
-    def run(self, progress: Tick | None) -> list[Any]:
+    def run(self, tick: Tick) -> list[Any]:
         reported = 0
         while self._missing:
             self._staff()
             for fd, _ in self._poll.poll(_POLL_MS):
                 self._hear(self._children[fd])
             done = sum(self._counters)
-            if progress and done > reported:
-                progress(done - reported)
+            if done > reported:
+                tick(done - reported)
                 reported = done
         return self._results
 
@@ -121,7 +115,7 @@ class _Pool:
             raise
         if pid == 0:
             _Worker(parent, tasks_read, results_write, self._counters, place).serve(
-                self._tasks, self._work, close=[*inherited, tasks_write, results_read]
+                self._tasks, close=[*inherited, tasks_write, results_read]
             )
         os.close(tasks_read)
         os.close(results_write)
@@ -206,9 +200,7 @@ class _Worker:
         self._counters = counters
         self._place = place
 
-    def serve(
-        self, tasks: Sequence[_Task], work: Callable[[_Task, Tick], Any], *, close: Sequence[int]
-    ) -> NoReturn:
+    def serve(self, tasks: Sequence[Callable[[Tick], Any]], *, close: Sequence[int]) -> NoReturn:
         """Answer until there are no more tasks. Nothing of the parent's may run after."""
         status = 1
         try:
@@ -218,7 +210,7 @@ class _Worker:
             for fd in close:
                 os.close(fd)
             while order := os.read(self._tasks, _INDEX.size):
-                answer = marshal.dumps(work(tasks[_INDEX.unpack(order)[0]], self._tick))
+                answer = marshal.dumps(tasks[_INDEX.unpack(order)[0]](self._tick))
                 self._write(_INDEX.pack(len(answer)) + answer)
             status = 0
         finally:
