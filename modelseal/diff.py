@@ -1,4 +1,4 @@
-"""Compare two trees, each a map from path to digest."""
+"""Compare two trees, each a map from path to content."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,10 +12,10 @@ class Difference(NamedTuple):
     added: list[str]
 
 
-def compare(expected: Mapping[str, str], actual: Mapping[str, str]) -> Difference:
-    """Compare paths, and digests where both have the path."""
+def compare(expected: Mapping[str, object], actual: Mapping[str, object]) -> Difference:
+    """Compare paths, and what stands for the content, a digest say, where both have the path."""
     return Difference(
-        altered=[p for p, digest in expected.items() if p in actual and actual[p] != digest],
+        altered=[p for p, content in expected.items() if p in actual and actual[p] != content],
         missing=[p for p in expected if p not in actual],
         added=[p for p in actual if p not in expected],
     )

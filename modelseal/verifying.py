@@ -211,22 +211,19 @@ def _check_files(
         total=sum(signed[path].size_bytes for path in files),
     )
     _enter_oddities(report, found, ignore)
-    pointers = set()
-    actual: dict[str, str] = {}
+    actual: dict[str, hashing.FileDigest] = {}
     for path, outcome in zip(files, outcomes, strict=True):
         if isinstance(outcome, ModelSealError):
             report.errors.append(Fault(path, str(outcome), outcome.reason))
-            continue
-        actual[path] = outcome.sha256.hex()
-        if outcome.lfs_pointer:
-            pointers.add(path)
+        else:
+            actual[path] = outcome
     unjudged = {*ignore, *(fault.path for fault in report.errors)}
     expected = {
-        path: entry.sha256_hash
+        path: entry
         for path, entry in signed.items()
         if "." not in unjudged and not paths.is_below(path, unjudged)
     }
-    _enter_difference(report, expected, actual, found, pointers)
+    _enter_difference(report, expected, actual, found)
     unsigned = (Unsigned(path) for path in found.files if path not in signed)
     odd = (Unsigned(odd.path, describe(odd)) for odd in found.irregular if odd.path not in signed)
     report.unsigned += [
@@ -249,24 +246,33 @@ def _enter_oddities(report: Report, found: tree.Tree, ignore: Collection[str]) -
 
 def _enter_difference(
     report: Report,
-    expected: Mapping[str, str],
-    actual: Mapping[str, str],
+    expected: Mapping[str, FileEntry],
+    actual: Mapping[str, hashing.FileDigest],
     found: tree.Tree,
-    pointers: Collection[str],
 ) -> None:
-    difference = diff.compare(expected, actual)
-    instead = {odd.path: odd for odd in found.irregular}
+    difference = diff.compare(
+        {path: (entry.sha256_hash, entry.size_bytes) for path, entry in expected.items()},
+        {path: (digest.sha256.hex(), digest.size) for path, digest in actual.items()},
+    )
+    hints = []
     for path in difference.altered:
-        note = "git-lfs pointer" if path in pointers else ""
-        report.altered.append(Altered(path, expected[path], actual[path], note))
+        entry, digest = expected[path], actual[path]
+        note = ""
+        if digest.lfs_pointer:
+            note = "git-lfs pointer"
+            hints.append(HINT_POINTER)
+        elif digest.size != entry.size_bytes:
+            note = f"{digest.size:,} bytes, signed as {entry.size_bytes:,}"
+        report.altered.append(Altered(path, entry.sha256_hash, digest.sha256.hex(), note))
+    instead = {odd.path: odd for odd in found.irregular}
     for path in difference.missing:
         if path in instead:
-            report.altered.append(Altered(path, expected[path], None, describe(instead[path])))
+            note = describe(instead[path])
+            report.altered.append(Altered(path, expected[path].sha256_hash, None, note))
         else:
             report.missing.append(path)
     wrong = {*difference.altered, *difference.missing}
     report.passed = [path for path in expected if path not in wrong]
-    hints = [HINT_POINTER] if any(path in pointers for path in difference.altered) else []
     hints += [hint_for(odd) for odd in found.irregular]
     report.hints += list(dict.fromkeys(filter(None, hints)))
 

@@ -151,7 +151,11 @@ def _print_rest(report: "Report") -> None:
 
 
 def _print_altered(item: "Altered") -> None:
-    output.line(f"  [FAIL] {item.path}{f' ({item.note})' if item.note else ''}")
-    if item.actual is not None:
-        output.line(f"         expected {item.expected}")
-        output.line(f"         actual   {item.actual}")
+    if item.actual is None:
+        output.line(f"  [FAIL] {item.path} ({item.note})")
+        return
+    output.line(f"  [FAIL] {item.path}")
+    output.line(f"         expected {item.expected}")
+    output.line(f"         actual   {item.actual}")
+    if item.note:
+        output.line(f"         {item.note}")

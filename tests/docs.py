@@ -1,0 +1,64 @@
+"""What `make docs` runs: write completions/ anew, and check man/.
+
+Exit code 1 if that changed a completion file, or mandoc finds something.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from argcomplete.shell_integration import shellcode
+
+ROOT: Final = Path(__file__).parents[1]
+PROGRAMS: Final = ["modelseal", "aumai-modelseal"]
+COMPLETIONS: Final = {"modelseal.bash": "bash", "_modelseal": "zsh", "modelseal.fish": "fish"}
+"""File in completions/ → the shell it is for."""
+PAGES: Final = sorted((ROOT / "man").glob("*.[1-9]"))
+
+
+def completion(shell: str) -> str:
+    """The script that has a shell ask modelseal what may follow."""
+    return shellcode(PROGRAMS, shell=shell)
+
+
+def regenerate() -> list[str]:
+    """Write completions/ anew; return the names of the files that differed."""
+    changed = []
+    for name, shell in COMPLETIONS.items():
+        path = ROOT / "completions" / name
+        old = path.read_bytes() if path.exists() else None
+        new = completion(shell).encode()
+        if new != old:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(new)
+            changed.append(name)
+    return changed
+
+
+def lint(mandoc: str) -> str:
+    """What mandoc has against the pages; empty if nothing."""
+    done = subprocess.run(
+        [mandoc, "-Tlint", "-W", "warning", *PAGES], capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def main() -> int:
+    """Do both, and say what was found."""
+    code = 0
+    for name in regenerate():
+        print(f"completions/{name} was out of date: it is new now, commit it")
+        code = 1
+    mandoc = shutil.which("mandoc")
+    if mandoc is None:
+        print("man/ is not checked: mandoc is not installed")
+    elif found := lint(mandoc):
+        print(found, end="")
+        code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

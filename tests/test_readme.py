@@ -1,0 +1,60 @@
+"""The README's commands and code run as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from modelseal.errors import EXIT_CODES
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+SCRIPTS = Path(sys.executable).parent
+
+
+def section(title: str) -> str:
+    """The text below a heading, up to the next one."""
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def make_model(directory: Path) -> None:
+    """The model that the README speaks of."""
+    (directory / "my-model").mkdir()
+    (directory / "my-model" / "config.json").write_text("{}")
+    (directory / "my-model" / "model.safetensors").write_bytes(bytes(1000))
+
+
+def test_three_steps(tmp_path: Path) -> None:
+    make_model(tmp_path)
+    steps = section("Three steps")
+    done = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(blocks(steps, "sh"))],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stderr
+    (shown,) = blocks(steps, "text")
+    seen = "Signature: VALID" + done.stdout.split("Signature: VALID")[1]
+    assert re.sub("SHA256:.*", "SHA256:…", seen) == shown
+
+
+def test_the_python_example(tmp_path: Path) -> None:
+    make_model(tmp_path)
+    (code,) = blocks(section("Python"), "python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_exit_codes_are_the_tables() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", section("Commands"), re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
