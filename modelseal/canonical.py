@@ -20,7 +20,11 @@ def canonical(document: Document) -> bytes:
     no white space, DEL and everything non-ASCII as `\uXXXX`, surrogate pairs above U+FFFF, times
     as RFC 3339 with `Z` for UTC and microseconds only where they aren't zero.
     """
-    data = _encoder.encode(document)
+    return escape(_encoder.encode(document))
+
+
+def escape(data: bytes) -> bytes:
+    r"""JSON in UTF-8 → the same JSON in ASCII, with DEL and everything above it as `\uXXXX`."""
     if data.isascii():
         return data.replace(b"\x7f", rb"\u007f")
     pieces = []
@@ -29,12 +33,12 @@ def canonical(document: Document) -> bytes:
         end = start + _PIECE
         while end < len(data) and data[end] & 0xC0 == 0x80:
             end += 1  # never between the bytes of one character
-        pieces.append(_escape(data[start:end]))
+        pieces.append(_escape_piece(data[start:end]))
         start = end
     return b"".join(pieces)
 
 
-def _escape(piece: bytes) -> bytes:
+def _escape_piece(piece: bytes) -> bytes:
     if not piece.isascii():
         piece = piece.decode().encode("ascii", "modelseal.json")
     return piece.replace(b"\x7f", rb"\u007f")

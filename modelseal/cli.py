@@ -64,20 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _guarded(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
-    except (ModelSealError, OSError) as err:
-        output.error(err, json=not _JSON_FLAGS.isdisjoint(arguments))
-        return err.exit_code if isinstance(err, ModelSealError) else EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except (ModelSealError, OSError) as err:
+        failure: Exception = err
     except MemoryError:
-        output.message("error: out of memory")
-        return EXIT_ERROR
+        failure = ModelSealError("out of memory")
     except Exception as err:
         if "MODELSEAL_DEBUG" in os.environ:
             raise
-        output.message(f"error: unexpected {type(err).__name__}: {err}")
-        output.hint("this is a bug; with MODELSEAL_DEBUG=1 it shows where")
-        return EXIT_ERROR
+        failure = ModelSealError(
+            f"unexpected {type(err).__name__}: {err}",
+            hint="this is a bug; with MODELSEAL_DEBUG=1 it shows where",
+        )
+    output.error(failure, json=not _JSON_FLAGS.isdisjoint(arguments))
+    return failure.exit_code if isinstance(failure, ModelSealError) else EXIT_ERROR
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -119,7 +120,7 @@ def _refuse_unknown_options(arguments: Sequence[str], parser: "ArgumentParser") 
     known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
     for argument in arguments:
         option = argument.partition("=")[0]
-        if argument.startswith("--") and option not in known:
+        if option.startswith("-") and option != "-" and option not in known:
             raise UsageError(
                 f"unknown option '{option}'",
                 hint=_nearest(option, known) or f"'{parser.prog} --help' lists the options",
@@ -133,7 +134,12 @@ def _load(name: str) -> "ModuleType":
 
 
 def _parser(name: str, module: "ModuleType") -> "ArgumentParser":
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    from argparse import ArgumentParser, HelpFormatter
+
+    class Formatter(HelpFormatter):
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            # The description is wrapped, the examples are not.
+            return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
 
     class Parser(ArgumentParser):
         def error(self, message: str) -> "NoReturn":
@@ -142,9 +148,9 @@ def _parser(name: str, module: "ModuleType") -> "ArgumentParser":
         def _print_message(self, message: str, file: object = None) -> None:
             output.lines(message.rstrip("\n"))
 
-    def formatter(prog: str) -> RawDescriptionHelpFormatter:
+    def formatter(prog: str) -> HelpFormatter:
         # Without a width argparse loads shutil to find one.
-        return RawDescriptionHelpFormatter(prog, max_help_position=28, width=_width())
+        return Formatter(prog, max_help_position=28, width=_width())
 
     examples = "\n".join(f"  {line}" for line in module.EXAMPLES.splitlines())
     parser = Parser(
@@ -181,7 +187,8 @@ def _help() -> str:
     return f"""\
 usage: modelseal COMMAND [OPTION ...]
 
-Sign machine-learning models, and check who signed them and that every byte is as signed.
+Sign machine-learning models, and check who signed them and that every byte
+is as signed.
 
 commands:
 {commands}
@@ -195,9 +202,10 @@ exit codes:
 
 examples:
   modelseal keygen --output keys
-  modelseal sign --model-dir my-model --key keys/private.pem --signer-id alice@example.com
-  modelseal verify --manifest my-model/signed_manifest.json --key keys/public.pem \\
-      --model-dir my-model"""
+  modelseal sign --model-dir my-model --key keys/private.pem \\
+      --signer-id alice@example.com
+  modelseal verify --manifest my-model/signed_manifest.json \\
+      --key keys/public.pem --model-dir my-model"""
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

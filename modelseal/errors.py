@@ -10,9 +10,8 @@ EXIT_INTERRUPTED = 130
 
 EXIT_CODES = {
     EXIT_OK: "verified, or done",
-    EXIT_ERROR: "an error: an unreadable file or key, a malformed manifest, a refused operation",
-    EXIT_NOT_VERIFIED: "not verified: bad signature, untrusted signer, a file altered, missing "
-    "or unsigned",
+    EXIT_ERROR: "an error: unreadable file or key, malformed manifest, refused work",
+    EXIT_NOT_VERIFIED: "not verified: bad signature, untrusted signer, altered or unsigned file",
     EXIT_USAGE: "wrong usage",
     EXIT_INTERRUPTED: "interrupted",
 }

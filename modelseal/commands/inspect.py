@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from modelseal import output
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from modelseal.structs import SignedManifest
 
 DESCRIPTION = """\
@@ -15,8 +17,10 @@ says otherwise."""
 
 EXAMPLES = """\
 modelseal inspect --manifest my-model/signed_manifest.json
-modelseal inspect --manifest my-model/signed_manifest.json --json-output | jq .signature
-curl -s https://example.com/signed_manifest.json | modelseal inspect --manifest -"""
+modelseal inspect --manifest my-model/signed_manifest.json \\
+    --json-output | jq .signature
+curl -s https://example.com/signed_manifest.json |
+    modelseal inspect --manifest -"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,14 +39,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the manifest."""
-    from modelseal import verifying
+    from modelseal import canonical, verifying
 
     if args.manifest == "-":
         signed = verifying.decode(_standard_input(), "standard input")
     else:
         signed = verifying.load(args.manifest)
     if args.json:
-        output.lines(signed.model_dump_json(indent=2))
+        text = signed.model_dump_json(indent=2)
+        output.lines(canonical.escape(text.encode()).decode())
     else:
         _print(signed)
     return 0
@@ -67,11 +72,11 @@ def _print(signed: "SignedManifest") -> None:
         ("Framework", manifest.framework),
         ("Author", manifest.author),
         ("Description", manifest.description),
-        ("Created", manifest.created_at.isoformat()),
+        ("Created", _time(manifest.created_at)),
         ("Files", f"{len(manifest.files)}"),
         ("Total", f"{manifest.total_size_bytes:,} bytes"),
         ("Signer", f"{signature.signer_id} (claimed)"),
-        ("Signed", f"{signature.signed_at.isoformat()} (claimed)"),
+        ("Signed", f"{_time(signature.signed_at)} (claimed)"),
         ("Algorithm", signature.algorithm.value),
         ("Key", _fingerprint(signature.public_key)),
     )
@@ -82,6 +87,11 @@ def _print(signed: "SignedManifest") -> None:
     width = max((len(f"{entry.size_bytes:,}") for entry in manifest.files), default=0)
     for entry in manifest.files:
         output.line(f"  {entry.sha256_hash}  {entry.size_bytes:>{width},}  {entry.path}")
+
+
+def _time(value: "datetime") -> str:
+    """As the document has it."""
+    return value.isoformat().replace("+00:00", "Z")
 
 
 def _fingerprint(public_key: str) -> str:

@@ -12,7 +12,8 @@ there already are never overwritten."""
 EXAMPLES = """\
 modelseal keygen
 modelseal keygen --output ~/.config/modelseal/keys --passphrase
-modelseal keygen --algorithm ecdsa_p256 --output ci-keys --passphrase-file /dev/fd/3 3<secret"""
+modelseal keygen --algorithm ecdsa_p256 --output ci-keys \\
+    --passphrase-file /dev/fd/3 3<secret"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

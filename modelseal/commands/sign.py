@@ -10,9 +10,11 @@ Hash every file of a model directory, name them all in a manifest, and sign it. 
 of the directory: .git, .modelseal, signed_manifest.json, model.sig."""
 
 EXAMPLES = """\
-modelseal sign --model-dir my-model --key keys/private.pem --signer-id alice@example.com
-modelseal sign --model-dir my-model --key ~/.ssh/id_ed25519 --signer-id alice@example.com \\
-    --model-name my-classifier --model-version 1.0.0 --framework pytorch
+modelseal sign --model-dir my-model --key keys/private.pem \\
+    --signer-id alice@example.com
+modelseal sign --model-dir my-model --key ~/.ssh/id_ed25519 \\
+    --signer-id alice@example.com --model-name my-classifier \\
+    --model-version 1.0.0 --framework pytorch
 modelseal sign --model-dir hub/models--a--b/snapshots/1f2e --follow-symlinks \\
     --key keys/private.pem --signer-id ci@example.com --output b.signed.json"""
 

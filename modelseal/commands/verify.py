@@ -14,10 +14,12 @@ Check who signed a manifest and, with --model-dir, that every byte of the model 
 that nothing lies beside it. Exit code 0: verified; 2: not verified; 1: could not tell."""
 
 EXAMPLES = """\
-modelseal verify --manifest my-model/signed_manifest.json --key alice.pem --model-dir my-model
-modelseal verify --manifest my-model/signed_manifest.json --registry trust.json \\
-    --model-dir my-model --quiet
-modelseal verify --manifest m.json --key alice.pem --model-dir my-model --json | jq .reason"""
+modelseal verify --manifest my-model/signed_manifest.json \\
+    --key alice.pem --model-dir my-model
+modelseal verify --manifest my-model/signed_manifest.json \\
+    --registry trust.json --model-dir my-model --quiet
+modelseal verify --manifest m.json --key alice.pem --model-dir my-model \\
+    --json | jq .reason"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
