@@ -120,7 +120,8 @@ def _refuse_unknown_options(arguments: Sequence[str], parser: "ArgumentParser") 
     known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
     for argument in arguments:
         option = argument.partition("=")[0]
-        if option.startswith("-") and option != "-" and option not in known:
+        # What has a blank in it is a value to argparse, whatever it begins with.
+        if option[:1] == "-" != option and " " not in option and option not in known:
             raise UsageError(
                 f"unknown option '{option}'",
                 hint=_nearest(option, known) or f"'{parser.prog} --help' lists the options",

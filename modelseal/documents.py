@@ -1,6 +1,7 @@
 """What our JSON documents have in common: strict structs, read strictly, written predictably."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
@@ -26,11 +27,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         # msgspec checks types when it decodes, and nothing when it constructs.
         for field in msgspec.structs.fields(self):
-            value = getattr(self, field.name)
+            given = getattr(self, field.name)
             try:
-                msgspec.convert(value, field.type)
+                value = msgspec.convert(given, field.type)
             except msgspec.ValidationError as err:
                 raise FormatError(f"{field.name}: {_explain(err)}") from None
+            if value is not given:
+                msgspec.structs.force_setattr(self, field.name, value)
             if isinstance(value, str) and not value.isascii():
                 _check_text(field.name, value)
             elif isinstance(value, datetime):
@@ -66,7 +69,7 @@ def decode(text: str | bytes, type_: type[_T]) -> _T:
 
     text: UTF-8 without a byte-order mark.
     Raises FormatError for anything but one JSON value of that type: unknown, missing or repeated
-    keys at any level, other types, values out of range, trailing data, nesting without end.
+    keys at any level, other types, values out of range, trailing data.
     """
     try:
         data = text.encode() if isinstance(text, str) else text
@@ -79,8 +82,6 @@ def decode(text: str | bytes, type_: type[_T]) -> _T:
         raise FormatError(_explain(err)) from None
     except UnicodeError:
         raise FormatError("the text is not valid UTF-8") from None
-    except RecursionError:
-        raise FormatError("the JSON is nested too deeply") from None
     return value
 
 
@@ -128,8 +129,8 @@ def _name_repeated_key(data: bytes) -> str:
     repeated: list[str] = []
 
     def look(pairs: list[tuple[str, object]]) -> None:
-        keys = [key for key, _ in pairs]
-        repeated.extend(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        repeated.extend(key for key, count in counts.items() if count > 1)
 
     json.loads(data, object_pairs_hook=look)
     return f"key {repeated[0]!r} is repeated"

@@ -36,13 +36,18 @@ def read_bounded(path: Location, limit: int) -> bytes:
     """
     with naming("read", path):
         fd = os.open(path, os.O_RDONLY | _BINARY | _NO_WAIT)
-        with open(fd, "rb") as file:
+        try:
             info = os.fstat(fd)
             if stat.S_ISDIR(info.st_mode):
                 raise FormatError(f"cannot read '{os.fspath(path)}': it is a directory")
             if not stat.S_ISREG(info.st_mode):
                 raise FormatError(f"cannot read '{os.fspath(path)}': it is not a regular file")
-            data = file.read(limit + 1) if info.st_size <= limit else b""
+            with open(fd, "rb", closefd=False) as file:
+                data = file.read(info.st_size + 1) if info.st_size <= limit else b""
+                if len(data) > info.st_size:  # it grows, or its size is not known beforehand
+                    data += file.read(limit + 1 - len(data))
+        finally:
+            os.close(fd)
     if info.st_size > limit or len(data) > limit:
         raise FormatError(f"'{os.fspath(path)}' is larger than {limit:,} bytes")
     return data
@@ -71,7 +76,10 @@ def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
             raise OverwriteError(f"'{os.fspath(path)}' already exists") from None
         except OSError:
             # No hard links on this file system: the name is taken, then filled.
-            _write_exclusive(path, data, mode)
+            try:
+                _write_exclusive(path, data, mode)
+            except FileExistsError:
+                raise OverwriteError(f"'{os.fspath(path)}' already exists") from None
         _sync_directory(path)
 
 
@@ -100,6 +108,24 @@ def _write_exclusive(path: Location, data: bytes, mode: int) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path)
         raise
+
+
+@contextmanager
+def locked(path: Location) -> Iterator[None]:
+    """Be the only one of those who ask to change `path`.
+
+    The lock is on its directory, so that nothing is left behind. Where a file system knows no
+    locks, there is none.
+    """
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _sync_directory(path: Location) -> None:

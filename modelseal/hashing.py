@@ -118,8 +118,9 @@ def _outcome(path: str, answer: _Answer) -> FileDigest | ModelSealError:
         return FileDigest(what, size, lfs_pointer=True)
     if word == "unreadable":
         return FileUnreadableError(f"cannot read '{path}': {what}")
-    if word == "died" and what != _BUS_ERROR:
-        return FileUnreadableError(f"cannot hash '{path}': signal {what} ended its worker")
+    if word == "died":
+        how = f"was ended by signal {what}" if what else "ended early"
+        return FileUnreadableError(f"cannot hash '{path}': its worker {how}")
     return FileChangedError(f"'{path}' changed while it was read")
 
 
@@ -152,7 +153,7 @@ class _Engine:
         if self._executor is not None:
             return self._on_executor(tasks)
         if self._fork and len(files) >= _ALONE_FILES:
-            return self._in_children(tasks)
+            return self._in_children(tasks, ahead=1)
         # Not in threads: hashing lets others run for large buffers only.
         return self._here(tasks)
 
@@ -172,7 +173,13 @@ class _Engine:
         if self._executor is not None:
             return self._on_executor(tasks)
         if mapped:
-            return self._in_children(tasks)
+            told = self._in_children(tasks)
+            # Cut short, or on a bad disk: reading says which.
+            again = [isinstance(said, Died) and said.signal == _BUS_ERROR for said in told]
+            return [
+                _hash_large(self._top, path, size, path in links, False, _ignore) if bus else said
+                for bus, said, (path, size) in zip(again, told, files, strict=True)
+            ]
         return self._here(tasks) if alone or self._jobs == 1 else self._in_threads(tasks)
 
     def _tick(self, count: int) -> None:
@@ -183,9 +190,9 @@ class _Engine:
     def _here(self, tasks: Sequence[_Task]) -> list[list[_Answer] | Died]:
         return [task(self._tick) for task in tasks]
 
-    def _in_children(self, tasks: Sequence[_Task]) -> list[list[_Answer] | Died]:
+    def _in_children(self, tasks: Sequence[_Task], ahead: int = 0) -> list[list[_Answer] | Died]:
         try:
-            return workers.run(tasks, workers=self._jobs, tick=self._tick)
+            return workers.run(tasks, workers=self._jobs, tick=self._tick, ahead=ahead)
         except OSError:
             # No process or descriptor is to be had: slower, but here.
             return self._here(tasks)
@@ -279,6 +286,8 @@ def _read_mapped(fd: int, size: int, tick: Tick) -> bytes | None:
         mapping = mmap.mmap(fd, size, prot=mmap.PROT_READ)
     except ValueError:
         return None  # shorter than it was a moment ago
+    except OSError:
+        return _read_pieces(fd, size, tick)  # not on this file system, or no room for it
     with mapping, memoryview(mapping) as view:
         for start in range(0, size, _SLICE):
             with view[start : start + _SLICE] as part:

@@ -3,11 +3,11 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from modelseal import fileio, keys
-from modelseal.errors import KeyLoadError, OverwriteError
+from modelseal.errors import FormatError, KeyLoadError, OverwriteError
 from modelseal.structs import SignatureAlgorithm
 
 PRIVATE_NAME: Final = "private.pem"
@@ -33,20 +33,17 @@ class KeyManager:
 
         Raises OverwriteError where either is there already, OSError; no file is left then.
         """
+        check_output(path)
         with fileio.naming("make directory", path):
             os.makedirs(path, exist_ok=True)
-        private_path, public_path = (os.path.join(path, n) for n in (PRIVATE_NAME, PUBLIC_NAME))
-        for file in (private_path, public_path):
-            if os.path.lexists(file):
-                raise OverwriteError(
-                    f"'{file}' already exists",
-                    hint="keys are never overwritten: name another directory, or move it away",
-                )
-        fileio.write_new(private_path, private_key, mode=0o600)
+        private_path, public_path = _pair(path)
         try:
+            fileio.write_new(private_path, private_key, mode=0o600)
             fileio.write_new(public_path, public_key)
         except BaseException:
-            os.unlink(private_path)  # made a moment ago, by us
+            # Ctrl-C may come after a file got its name: by its content it is known for ours.
+            _unlink_ours(private_path, private_key)
+            _unlink_ours(public_path, public_key)
             raise
 
     def load_private_key(self, path: fileio.Location, password: bytes | None = None) -> bytes:
@@ -67,6 +64,26 @@ class KeyManager:
         Raises OSError; FormatError for more than 1 MiB, or no regular file.
         """
         return fileio.read_bounded(path, keys.KEY_LIMIT)
+
+
+def check_output(path: fileio.Location) -> None:
+    """Refuse a directory that holds a key of a pair already. Raises OverwriteError."""
+    for file in _pair(path):
+        if os.path.lexists(file):
+            raise OverwriteError(
+                f"'{file}' already exists",
+                hint="keys are never overwritten: name another directory, or move it away",
+            )
+
+
+def _pair(path: fileio.Location) -> tuple[str, str]:
+    return os.path.join(path, PRIVATE_NAME), os.path.join(path, PUBLIC_NAME)
+
+
+def _unlink_ours(path: str, data: bytes) -> None:
+    with suppress(OSError, FormatError):
+        if fileio.read_bounded(path, len(data)) == data:
+            os.unlink(path)
 
 
 def exposed(path: fileio.Location) -> bool:

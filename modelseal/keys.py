@@ -7,7 +7,10 @@ import base64
 import binascii
 import hashlib
 import re
-from typing import Any, Final
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -85,15 +88,12 @@ def load_private(data: bytes, passphrase: bytes | None = None) -> PrivateKey:
     label = _label(data)
     if "PRIVATE KEY" not in label:
         raise KeyLoadError(f"{_found(data, label)}, not a private key")
-    load: Any = serialization.load_pem_private_key
-    if label == "OPENSSH PRIVATE KEY":
-        load = serialization.load_ssh_private_key
-    if not _is_encrypted(load, data):
+    if not is_encrypted(data):
         passphrase = None
     elif passphrase is None:
         raise PassphraseError("the private key is encrypted, and there is no passphrase")
     try:
-        key = load(data, passphrase)
+        key = _parse_private(data, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         if passphrase is not None:
             raise PassphraseError("wrong passphrase, or a damaged private key") from None
@@ -106,21 +106,21 @@ def load_private(data: bytes, passphrase: bytes | None = None) -> PrivateKey:
 
 
 def is_encrypted(data: bytes) -> bool:
-    """Whether a private key file needs a passphrase; damaged files don't."""
-    label = _label(data)
-    if label == "OPENSSH PRIVATE KEY":
-        return _is_encrypted(serialization.load_ssh_private_key, data)
-    return "PRIVATE KEY" in label and _is_encrypted(serialization.load_pem_private_key, data)
-
-
-def _is_encrypted(load: Any, data: bytes) -> bool:
+    """Whether a private key needs a passphrase; what is no private key needs none."""
     try:
-        load(data, None)
+        _parse_private(data, None)
     except TypeError:
         return True  # how both loaders say that a passphrase is missing
     except (ValueError, UnsupportedAlgorithm):
         pass
     return False
+
+
+def _parse_private(data: bytes, passphrase: bytes | None) -> object:
+    if _label(data) == "OPENSSH PRIVATE KEY":
+        with _without_warnings():
+            return serialization.load_ssh_private_key(data, passphrase)
+    return serialization.load_pem_private_key(data, passphrase)
 
 
 def load_public(data: bytes) -> PublicKey:
@@ -131,10 +131,10 @@ def load_public(data: bytes) -> PublicKey:
     """
     label = _label(data)
     try:
-        if label == "PUBLIC KEY":
+        if label in ("PUBLIC KEY", "RSA PUBLIC KEY"):
             key: object = serialization.load_pem_public_key(data)
-        elif not label and data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
-            key = serialization.load_ssh_public_key(data.strip())
+        elif not label and _is_openssh(data) and not _is_certificate(data, label):
+            key = _parse_openssh_public(data)
         else:
             raise KeyLoadError(f"{_found(data, label)}, not a public key")
     except (ValueError, UnsupportedAlgorithm) as err:
@@ -175,17 +175,41 @@ _HINT_KINDS: Final = "keys are Ed25519 or ECDSA P-256: make a pair with 'modelse
 
 
 def _label(data: bytes) -> str:
-    found = _LABEL.search(data)
-    return found[1].decode() if found else ""
+    """What the first PEM block says it is; `openssl ecparam` writes parameters before its key."""
+    labels = (found[1].decode() for found in _LABEL.finditer(data))
+    return next((label for label in labels if label != "EC PARAMETERS"), "")
+
+
+def _parse_openssh_public(data: bytes) -> object:
+    if data.startswith(b"sk-"):
+        raise KeyLoadError("a FIDO security key can't be used", hint=_HINT_KINDS)
+    with _without_warnings():
+        return serialization.load_ssh_public_key(data.strip())
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep cryptography's word on DSA keys from the user: ours follows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _is_openssh(data: bytes) -> bool:
+    return data.startswith((b"ssh-", b"ecdsa-", b"sk-"))
+
+
+def _is_certificate(data: bytes, label: str) -> bool:
+    return label == "CERTIFICATE" or (not label and b"-cert-v01@openssh.com " in data[:100])
 
 
 def _found(data: bytes, label: str) -> str:
     """What the bytes seem to be, to begin a sentence with."""
-    if label == "CERTIFICATE":
+    if _is_certificate(data, label):
         return "this is a certificate"
     if "PRIVATE KEY" in label:
         return "this is a private key"
-    if "PUBLIC KEY" in label or data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+    if "PUBLIC KEY" in label or _is_openssh(data):
         return "this is a public key"
     if label:
         return f"this is PEM of the kind '{label}'"

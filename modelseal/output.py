@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _PATIENCE = 0.5
 """Seconds before progress is worth a line, and worth loading what draws it."""
 
+_NARROW = 60
+_NARROW_FORMAT = "{percentage:3.0f}% {n_fmt}/{total_fmt} {remaining} {rate_fmt}"
+"""For terminals without the columns for a bar beside rate and time left."""
+
 _lost: OSError | None = None
 """Why results could not be written, once that has happened."""
 
@@ -138,14 +142,11 @@ def progress(label: str) -> "Iterator[Progress | None]":
     def report(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            if time.monotonic() - start < _PATIENCE:
+            waited = time.monotonic() - start
+            if waited < _PATIENCE:
                 return
-            from tqdm import tqdm
-
-            tqdm.monitor_interval = 0  # no thread of its own: a fork may follow
-            bar = tqdm(
-                total=total, desc=label, unit="B", unit_scale=True, leave=False, file=sys.stderr
-            )
+            bar = _bar(label, waited)
+        bar.total = total or None
         bar.update(done - bar.n)
 
     try:
@@ -153,3 +154,23 @@ def progress(label: str) -> "Iterator[Progress | None]":
     finally:
         if bar is not None:
             bar.close()
+
+
+def _bar(label: str, waited: float) -> "Any":
+    from tqdm import tqdm
+
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    tqdm.monitor_interval = 0  # no thread of its own: a fork may follow
+    bar = tqdm(
+        desc=label,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        file=sys.stderr,
+        # Room for the `^C` of a terminal, or it would push the bar to a second line.
+        ncols=max(columns - 2, 0),
+        bar_format=None if columns >= _NARROW else _NARROW_FORMAT,
+        smoothing=0,  # the rate since the beginning, which was before the bar
+    )
+    bar.start_t -= waited
+    return bar

@@ -3,7 +3,7 @@
 import os
 from typing import Final
 
-from modelseal import fileio
+from modelseal import fileio, output
 from modelseal.errors import PassphraseError
 
 VARIABLE: Final = "MODELSEAL_PASSPHRASE"
@@ -38,7 +38,7 @@ def ask(what: str) -> bytes:
         # Without a terminal getpass warns and reads standard input, echoing what is typed.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
-            return os.fsencode(getpass.getpass(f"{what}: "))
+            return os.fsencode(getpass.getpass(output.printable(f"{what}: ")))
         except (getpass.GetPassWarning, EOFError, OSError):
             raise PassphraseError("no terminal to ask for a passphrase at", hint=_HINT) from None
 

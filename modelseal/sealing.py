@@ -113,9 +113,12 @@ def exclusions(model_dir: fileio.Location, manifest: fileio.Location | None) -> 
     """What is no part of the model: the names left out at its root, and its own manifest."""
     if manifest is None:
         return tree.ROOT_EXCLUSIONS
-    top = os.path.realpath(model_dir)
-    parent, name = os.path.split(os.path.abspath(manifest))
-    relative = os.path.relpath(os.path.join(os.path.realpath(parent), name), top)
+    # A relative path needs the current directory, which may be gone.
+    with fileio.naming("find", model_dir):
+        top = os.path.realpath(model_dir)
+    with fileio.naming("find", manifest):
+        parent, name = os.path.split(os.path.abspath(manifest))
+        relative = os.path.relpath(os.path.join(os.path.realpath(parent), name), top)
     return tree.ROOT_EXCLUSIONS | {relative.replace(os.sep, "/")}
 
 

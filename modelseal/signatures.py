@@ -13,7 +13,7 @@ from modelseal.canonical import canonical
 from modelseal.errors import KeyLoadError
 from modelseal.structs import ModelManifest, Signature, SignedManifest, VerificationResult
 
-_is_hex = re.compile(r"(?:[0-9a-f]{2})+").fullmatch
+_is_hex = re.compile(r"[0-9a-f]+").fullmatch
 
 
 def sign(key: keys.PrivateKey, data: bytes) -> bytes:
@@ -78,7 +78,7 @@ def _fault(signed: SignedManifest, key: keys.PublicKey) -> str:
         return f"the embedded public key is unusable: {err}"
     if keys.encode_public(embedded) != keys.encode_public(key):
         return f"signed by another key, {keys.fingerprint(embedded)}"
-    if not _is_hex(signature.signature_hex):
+    if len(signature.signature_hex) % 2 or not _is_hex(signature.signature_hex):
         return "the signature is not lowercase hexadecimal"
     if not verify(key, canonical(signed.manifest), bytes.fromhex(signature.signature_hex)):
         return "the signature does not fit the manifest"

@@ -22,6 +22,13 @@ _is_digest: Callable[[str], object] = re.compile(r"[0-9a-f]{64}").fullmatch
 Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
 
 
+def _brief(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:
+        return "a number of thousands of digits"  # Python won't write it out
+
+
 class SignatureAlgorithm(str, Enum):  # noqa: UP042 - a StrEnum would print otherwise than before
     """How a manifest is signed."""
 
@@ -48,12 +55,15 @@ class FileEntry(Document, frozen=True, kw_only=True, gc=False):
     def __post_init__(self) -> None:
         # Written out: a manifest may have a million of these.
         path, size, digest = self.path, self.size_bytes, self.sha256_hash
-        if type(path) is not str or type(digest) is not str:
-            raise FormatError("path and sha256_hash: expected 'str'")
+        for name, text in (("path", path), ("sha256_hash", digest)):
+            if type(text) is not str:
+                raise FormatError(f"{name}: expected 'str'")
         if type(size) is not int or not 0 <= size <= SIZE_LIMIT:
-            raise FormatError(f"size_bytes: {size!r:.40} is not a size in bytes")
+            raise FormatError(f"size_bytes: {_brief(size)} is not a size in bytes")
         if not _is_digest(digest):
-            raise FormatError(f"sha256_hash: {digest!r:.80} is not 64 lowercase hexadecimal digits")
+            raise FormatError(
+                f"sha256_hash: {_brief(digest)} is not 64 lowercase hexadecimal digits"
+            )
         paths.check(path)
 
 

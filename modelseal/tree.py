@@ -6,7 +6,8 @@ locale says, so the walk works on bytes.
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from modelseal import paths
@@ -14,6 +15,9 @@ from modelseal.errors import FormatError, ModelError
 
 ROOT_EXCLUSIONS: Final = frozenset({".git", ".modelseal", "signed_manifest.json", "model.sig"})
 """Names left out at the root of a model, and only there."""
+
+_MAY_BE_DIRECTORIES: Final = frozenset({".git", ".modelseal"})
+"""Of what is left out. Nothing may hide below a directory that has a manifest's name."""
 
 SYMBOLIC_LINK: Final = "symbolic link"
 """The kind of a link to a regular file, the one kind that may be followed."""
@@ -118,9 +122,9 @@ class _Walker:
                     except UnicodeDecodeError:
                         self._note_name(prefix, entry.name)
                         continue
-                    if path in special:
-                        self._leave_out(path)
-                    elif entry.is_dir(follow_symlinks=False):
+                    if path in special and self._leave_out(path, entry):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
                         subdirectories.append(path)
                     elif entry.is_file(follow_symlinks=False) and not _name_fault(path):
                         add(path)
@@ -134,9 +138,11 @@ class _Walker:
         path = prefix + name.decode(errors="backslashreplace")
         self.tree.irregular.append(Irregular(path, "name that is not valid UTF-8"))
 
-    def _leave_out(self, path: str) -> None:
+    def _leave_out(self, path: str, entry: os.DirEntry[bytes]) -> bool:
         if path in self._ignore:
             self.tree.ignored.append(path)
+            return True
+        return path in _MAY_BE_DIRECTORIES or not entry.is_dir(follow_symlinks=False)
 
     def _judge(self, path: str, entry: os.DirEntry[bytes]) -> None:
         """Something that is not plainly a file or a directory."""
@@ -181,6 +187,36 @@ def _name_fault(path: str) -> str:
 def locate(top: bytes, path: str) -> bytes:
     """Where the file that a manifest calls `path` lies, for the system's calls."""
     return b"%b/%b" % (top, path.encode()) if path else top
+
+
+def folded(
+    root: str | os.PathLike[str], absent: Iterable[str], present: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Pairs of a path that the walk did not show and one that it did, which are one file.
+
+    A file system that knows no case, or one Unicode form, opens a file by names it doesn't show.
+    """
+    top = os.fsencode(root)
+    hidden = {}
+    for path in absent:
+        with suppress(OSError):
+            hidden[path] = os.lstat(locate(top, path))
+    if not hidden:
+        return
+    twins: dict[str, list[str]] = {}
+    for path in present:
+        twins.setdefault(_fold(path), []).append(path)
+    for path, info in hidden.items():
+        for twin in twins.get(_fold(path), ()):
+            with suppress(OSError):
+                if os.path.samestat(info, os.lstat(locate(top, twin))):
+                    yield path, twin
+
+
+def _fold(path: str) -> str:
+    from unicodedata import normalize
+
+    return normalize("NFC", path).casefold()
 
 
 def kind_of(mode: int) -> str:

@@ -1,6 +1,7 @@
 """Who is trusted: publishers, and the keys that speak for them."""
 
 import os
+from collections.abc import Callable
 
 import msgspec
 
@@ -12,6 +13,8 @@ from modelseal.structs import (
     TrustedPublisher,
     VerificationResult,
 )
+
+_Publishers = dict[str, TrustedPublisher]
 
 
 class PublisherRegistry:
@@ -26,7 +29,7 @@ class PublisherRegistry:
         Raises FormatError for a damaged file, OSError for one that can't be read.
         """
         self._path = registry_path
-        self._publishers: dict[str, TrustedPublisher] = {}
+        self._publishers: _Publishers = {}
         if self._path is not None and os.path.lexists(self._path):
             self._publishers = _load(self._path)
 
@@ -37,15 +40,17 @@ class PublisherRegistry:
         changed then.
         """
         keys.load_embedded(publisher.public_key)
-        self._replace({**self._publishers, publisher.publisher_id: publisher})
+        self._change(lambda known: {**known, publisher.publisher_id: publisher})
 
     def remove_publisher(self, publisher_id: str) -> None:
         """Remove a publisher. Raises KeyError for one that isn't there."""
-        if publisher_id not in self._publishers:
-            raise KeyError(f"publisher '{publisher_id}' is not in the registry")
-        self._replace(
-            {key: value for key, value in self._publishers.items() if key != publisher_id}
-        )
+
+        def without(known: _Publishers) -> _Publishers:
+            if publisher_id not in known:
+                raise KeyError(f"publisher '{publisher_id}' is not in the registry")
+            return {key: value for key, value in known.items() if key != publisher_id}
+
+        self._change(without)
 
     def get_publisher(self, publisher_id: str) -> TrustedPublisher | None:
         """The publisher with this id, or None."""
@@ -67,14 +72,21 @@ class PublisherRegistry:
             return VerificationResult(valid=False, error=f"the registry's key of '{signer}': {err}")
         return signatures.check(signed_manifest, key)
 
-    def _replace(self, publishers: dict[str, TrustedPublisher]) -> None:
-        if self._path is not None:
+    def _change(self, change: Callable[[_Publishers], _Publishers]) -> None:
+        """Change what the file says now: somebody else may have changed it since it was loaded."""
+        if self._path is None:
+            self._publishers = change(self._publishers)
+            return
+        path = os.path.realpath(self._path)  # a link to the registry stays one
+        with fileio.locked(path):
+            known = _load(path) if os.path.lexists(path) else self._publishers
+            publishers = change(known)
             data = msgspec.json.format(msgspec.json.encode(list(publishers.values())), indent=2)
-            fileio.write_atomic(self._path, data + b"\n")
+            fileio.write_atomic(path, data + b"\n")
         self._publishers = publishers
 
 
-def _load(path: fileio.Location) -> dict[str, TrustedPublisher]:
+def _load(path: fileio.Location) -> _Publishers:
     data = fileio.read_bounded(path, DOCUMENT_LIMIT)
     try:
         listed = documents.decode(data, list[TrustedPublisher])

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -198,7 +197,9 @@ def _check_files(
     found = tree.walk(
         model_dir, exclude=exclude - named, ignore=ignore, follow_symlinks=follow_symlinks
     )
-    _refuse_folded_names(model_dir, signed, found)
+    absent = signed.keys() - set(found.files)
+    for path, twin in tree.folded(model_dir, absent, signed.keys() - absent):
+        raise FormatError(f"'{path}' and '{twin}' are one file on this file system")
     files = [path for path in found.files if path in signed]
     outcomes = hashing.hash_files(
         model_dir,
@@ -275,36 +276,6 @@ def _enter_difference(
     report.passed = [path for path in expected if path not in wrong]
     hints += [hint_for(odd) for odd in found.irregular]
     report.hints += list(dict.fromkeys(filter(None, hints)))
-
-
-def _refuse_folded_names(
-    model_dir: fileio.Location, signed: Mapping[str, FileEntry], found: tree.Tree
-) -> None:
-    """Refuse a manifest of two names that are one file here, whatever its digest.
-
-    Raises FormatError. Such a file system shows one of the names, and opens it by the other.
-    """
-    top = os.fsencode(model_dir)
-    listed = set(found.files)
-    odd = {odd.path for odd in found.irregular}
-    for path in signed:
-        if path in listed or paths.is_below(path, odd):
-            continue
-        with suppress(OSError):
-            info = os.lstat(tree.locate(top, path))
-            for twin in _twins(path, listed):
-                if twin in signed and os.path.samestat(info, os.lstat(tree.locate(top, twin))):
-                    raise FormatError(f"'{path}' and '{twin}' are one file on this file system")
-
-
-def _twins(path: str, listed: Collection[str]) -> list[str]:
-    """Paths that differ from `path` in case or Unicode form alone."""
-    from unicodedata import normalize
-
-    def fold(text: str) -> str:
-        return normalize("NFC", text).casefold()
-
-    return [other for other in listed if fold(other) == fold(path)]
 
 
 def describe(odd: tree.Irregular) -> str:

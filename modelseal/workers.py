@@ -11,7 +11,7 @@ import select
 import signal
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
@@ -23,8 +23,9 @@ Tick = Callable[[int], None]
 AVAILABLE: Final = hasattr(os, "fork") and hasattr(select, "poll")
 
 _POLL_MS: Final = 100
-_AHEAD: Final = 2
-"""Tasks a worker holds: one at work, and one so that it needn't wait for the next."""
+_HANDLED: Final = {
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+}
 
 _INDEX: Final = struct.Struct("=I")
 
@@ -36,17 +37,21 @@ class Died(NamedTuple):
 
 
 def run(
-    tasks: Sequence[Callable[[Tick], _Result]], *, workers: int, tick: Tick
+    tasks: Sequence[Callable[[Tick], _Result]], *, workers: int, tick: Tick, ahead: int = 0
 ) -> list[_Result | Died]:
     """Call every task in one of `workers` children, in order; return the results in order.
 
     tasks: each is called with what it is to tick with. Its result must be what `marshal` can
     write, and it must not raise.
     tick: called in this process.
+    ahead: tasks that a worker holds beside the one at work, so that it needn't wait for the next;
+    none where tasks are long, or they would wait for it.
     Returns one result a task, `Died` for one that took its worker with it.
     Raises OSError where not even one child can be started.
     """
-    pool = _Pool(tasks, min(workers, len(tasks)))
+    if not tasks:
+        return []
+    pool = _Pool(tasks, min(workers, len(tasks)), ahead)
     try:
         return pool.run(tick)
     finally:
@@ -54,8 +59,9 @@ def run(
 
 
 class _Pool:
-    def __init__(self, tasks: Sequence[Callable[[Tick], Any]], size: int) -> None:
+    def __init__(self, tasks: Sequence[Callable[[Tick], Any]], size: int, ahead: int) -> None:
         self._tasks = tasks
+        self._ahead = ahead
         self._waiting = deque(range(len(tasks)))
         self._results: list[Any] = [None] * len(tasks)
         self._missing = len(tasks)
@@ -94,10 +100,12 @@ class _Pool:
             except OSError:
                 if not self._children:
                     raise
-                return  # fewer, then: those at work will do it
+                break  # fewer, then: those at work will do it
             self._children[child.results] = child
             self._poll.register(child.results, select.POLLIN)
-            for _ in range(_AHEAD):
+            self._feed(child)
+        for child in self._children.values():
+            while self._waiting and len(child.holding) <= self._ahead:
                 self._feed(child)
 
     def _start(self, place: int) -> "_Child":
@@ -107,16 +115,21 @@ class _Pool:
         try:
             results_read, results_write = os.pipe()
             parent = os.getpid()
-            pid = os.fork()
+            # No signal may reach the child before it has dealt with those of its parent.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    _Worker(parent, tasks_read, results_write, self._counters, place).serve(
+                        self._tasks, mask, close=[*inherited, tasks_write, results_read]
+                    )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         except OSError:
             for fd in (tasks_read, tasks_write, results_read, results_write):
                 if fd >= 0:
                     os.close(fd)
             raise
-        if pid == 0:
-            _Worker(parent, tasks_read, results_write, self._counters, place).serve(
-                self._tasks, close=[*inherited, tasks_write, results_read]
-            )
         os.close(tasks_read)
         os.close(results_write)
         return _Child(pid, place, tasks_write, results_read)
@@ -200,13 +213,21 @@ class _Worker:
         self._counters = counters
         self._place = place
 
-    def serve(self, tasks: Sequence[Callable[[Tick], Any]], *, close: Sequence[int]) -> NoReturn:
+    def serve(
+        self,
+        tasks: Sequence[Callable[[Tick], Any]],
+        mask: Collection[int],
+        *,
+        close: Sequence[int],
+    ) -> NoReturn:
         """Answer until there are no more tasks. Nothing of the parent's may run after."""
         status = 1
         try:
             # The terminal's Ctrl-C reaches children too: the parent hears it and ends them.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for fd in close:
                 os.close(fd)
             while order := os.read(self._tasks, _INDEX.size):

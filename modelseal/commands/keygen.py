@@ -43,12 +43,13 @@ def run(args: Namespace) -> int:
     from modelseal import keyfiles, keys
     from modelseal.structs import SignatureAlgorithm
 
+    directory = args.output.removeprefix("./").rstrip("/") or args.output
+    keyfiles.check_output(directory)  # before anybody types a passphrase
     passphrase = prompts.given(args.passphrase_file)
     if passphrase is None and args.passphrase:
         passphrase = prompts.ask_twice()
     manager = keyfiles.KeyManager()
     private, public = manager.generate_keypair(SignatureAlgorithm(args.algorithm), passphrase)
-    directory = args.output.removeprefix("./").rstrip("/") or args.output
     manager.save_keypair(private, public, directory)
     private_path = os.path.join(directory, keyfiles.PRIVATE_NAME)
     output.line(f"Key pair ({args.algorithm}) written to '{os.path.join(directory, '')}'")

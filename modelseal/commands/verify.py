@@ -1,5 +1,6 @@
 """Check a signed manifest, and a model against it."""
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def run(args: Namespace) -> int:
     """Check, print the report, and let its exit code be ours."""
     if not args.key and not args.registry:
         raise UsageError("one of the arguments --key --registry is required")
-    from modelseal import keyfiles, trust, verifying
+    from modelseal import fileio, keyfiles, trust, verifying
     from modelseal.errors import FormatError
 
     signed = verifying.load(args.manifest)
@@ -54,6 +55,8 @@ def run(args: Namespace) -> int:
         keyfiles.check_public(public, args.key)
     registry = None
     if args.registry:
+        with fileio.naming("read", args.registry):
+            os.stat(args.registry)  # a new registry is no answer to a mistyped name
         registry = trust.PublisherRegistry(args.registry)
         if not registry.list_publishers():
             raise FormatError(f"registry '{args.registry}' names no publisher")
