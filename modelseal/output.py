@@ -79,7 +79,7 @@ def message(text: str) -> None:
             sys.stderr.write(printable(text) + "\n")
             sys.stderr.flush()
     except OSError:
-        pass
+        _silence(2)
 
 
 def warning(text: str) -> None:
@@ -125,9 +125,13 @@ def finish() -> OSError | None:
     except OSError as err:
         _lost = _lost or err
     if _lost is not None and sys.stdout is not None:
-        # The interpreter flushes again as it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _silence(1)
     return _lost
+
+
+def _silence(descriptor: int) -> None:
+    # The interpreter flushes once more as it ends, and a failure then is an exit code of its own.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 @contextmanager
