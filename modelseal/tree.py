@@ -16,8 +16,8 @@ from modelseal.errors import FormatError, ModelError
 ROOT_EXCLUSIONS: Final = frozenset({".git", ".modelseal", "signed_manifest.json", "model.sig"})
 """Names left out at the root of a model, and only there."""
 
-_MAY_BE_DIRECTORIES: Final = frozenset({".git", ".modelseal"})
-"""Of what is left out. Nothing may hide below a directory that has a manifest's name."""
+EXCLUDED_DIRECTORIES: Final = frozenset({".git", ".modelseal"})
+"""Of these names the ones that may be directories: nothing may hide below a manifest's name."""
 
 SYMBOLIC_LINK: Final = "symbolic link"
 """The kind of a link to a regular file, the one kind that may be followed."""
@@ -142,7 +142,7 @@ class _Walker:
         if path in self._ignore:
             self.tree.ignored.append(path)
             return True
-        return path in _MAY_BE_DIRECTORIES or not entry.is_dir(follow_symlinks=False)
+        return path in EXCLUDED_DIRECTORIES or not entry.is_dir(follow_symlinks=False)
 
     def _judge(self, path: str, entry: os.DirEntry[bytes]) -> None:
         """Something that is not plainly a file or a directory."""

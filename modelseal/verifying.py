@@ -228,7 +228,10 @@ def _check_files(
     unsigned = (Unsigned(path) for path in found.files if path not in signed)
     odd = (Unsigned(odd.path, describe(odd)) for odd in found.irregular if odd.path not in signed)
     report.unsigned += [
-        item for item in sorted([*unsigned, *odd]) if not paths.is_below(item.path, named)
+        item
+        for item in sorted([*unsigned, *odd])
+        if item.path not in named
+        and not paths.is_below(item.path, named & tree.EXCLUDED_DIRECTORIES)
     ]
     report.checked = len(actual)
     if not expected and not report.errors:

@@ -395,6 +395,17 @@ def test_what_is_usually_left_out_is_checked_where_it_is_named(
     assert check(signed).missing == [name]
 
 
+def test_nothing_hides_below_a_directory_with_a_manifests_name(
+    model: Path, keys: Keys, check: Callable[..., Report]
+) -> None:
+    put(model, "model.sig/signed")
+    listed = [entry(model, path) for path in [*ALL, "model.sig/signed"]]
+    signed = sign(keys, listed)
+    assert check(signed).valid
+    put(model, "model.sig/evil.py")
+    assert check(signed).unsigned == [Unsigned("model.sig/evil.py")]
+
+
 def test_ignored_paths_are_not_checked_and_told(model: Path, check: Callable[..., Report]) -> None:
     put(model, "weights/x.py")
     (model / WEIGHTS).write_text("altered")
