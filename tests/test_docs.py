@@ -24,8 +24,8 @@ from modelseal import (
     TrustedPublisher,
     canonical,
     cli,
+    digests,
     errors,
-    hashing,
     keys,
     structs,
     tree,
@@ -212,7 +212,7 @@ def test_the_json_report_has_the_fields_described(
         ("modelseal-verify.1", "OPTIONS", f"{keys.KEY_LIMIT:,} bytes"),
         ("modelseal-keygen.1", "OPTIONS", f"1 to {keys._PASSPHRASE_LIMIT:,} bytes"),
         ("modelseal-format.5", "SIGNED MANIFEST", f"0 to {structs.SIZE_LIMIT:,}"),
-        ("modelseal-design.7", "HASHING", f"of up to {hashing.SMALL >> 20} MiB"),
+        ("modelseal-design.7", "HASHING", f"of up to {digests.SMALL >> 20} MiB"),
     ],
 )
 def test_figures_are_the_programs(page: str, title: str, figure: str) -> None:

@@ -15,7 +15,7 @@ LEVELS = {
     "ground": ["errors", "fileio"],
     "core": ["paths", "documents", "structs", "canonical", "keys", "signatures", "diff", "lfs"],
     "answers": ["report"],
-    "rooms": ["tree", "workers", "hashing", "keyfiles", "trust"],
+    "rooms": ["tree", "workers", "digests", "hashing", "keyfiles", "trust"],
     "flows": ["sealing", "verifying"],
     "roof": ["output", "prompts", "arguments", "commands", "cli", "__main__"],
 }
