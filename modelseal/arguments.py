@@ -37,6 +37,6 @@ def add_walk(parser: ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 1024):
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 0 < int(text) <= 1024):
         raise ArgumentTypeError(f"'{text}' is not a number from 1 to 1024")
     return int(text)

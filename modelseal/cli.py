@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from modelseal import __version__, output
 from modelseal.errors import (
@@ -45,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.disable()
     try:
         code = _guarded(arguments)
+        lost = output.finish()
+    except KeyboardInterrupt:
+        if argv is None:  # a program that calls us keeps its standard output
+            output.abandon()
+        return EXIT_INTERRUPTED
     except _Terminated as err:
         # Everything was put away on the way here; now end as the sender meant.
         signal.signal(err.number, signal.SIG_DFL)
@@ -53,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if collecting:
             gc.enable()
-    lost = output.finish()
     if lost is None:
         return code
     if not isinstance(lost, BrokenPipeError):
@@ -64,8 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _guarded(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except (ModelSealError, OSError) as err:
         failure: Exception = err
     except MemoryError:
@@ -243,12 +246,14 @@ def _prepare() -> None:
             # Closed: a file of ours must not get this number, and then be taken for the terminal.
             os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _terminate)
+        # A notebook's streams, and those of a test, are not files.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    with suppress(ValueError):  # signals are the main thread's alone
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _terminate)
 
 
 def _terminate(number: int, frame: "FrameType | None") -> "NoReturn":

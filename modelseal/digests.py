@@ -94,8 +94,9 @@ def hash_large(
     size: int,
     linked: bool,
     algorithms: Sequence[str],
-    mapped: bool,
     tick: Tick,
+    *,
+    mapped: bool = False,
 ) -> list[Answer]:
     """Hash one file of a size already known; a list, as `hash_small` gives one.
 

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from errno import EEXIST
 
 from modelseal.errors import FormatError, OverwriteError
@@ -12,6 +12,8 @@ Location = str | os.PathLike[str]
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_NAME_CUT = 40  # a name may have 255 bytes, and the temporary one is longer
+_HEX = frozenset("0123456789abcdef")
 
 
 @contextmanager
@@ -83,11 +85,20 @@ def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
         _sync_directory(path)
 
 
+def is_temporary(path: str, of: str) -> bool:
+    """Whether a file is what writing `of` makes for a moment, and leaves where it is killed."""
+    if not path.endswith(".tmp"):  # asked of a million files
+        return False
+    directory, name = os.path.split(of)
+    start = os.path.join(directory, f".{name[:_NAME_CUT]}.")
+    middle = path.removeprefix(start).removesuffix(".tmp")
+    return path == f"{start}{middle}.tmp" and len(middle) == 16 and _HEX.issuperset(middle)
+
+
 @contextmanager
 def _temporary(path: Location, data: bytes, mode: int) -> Iterator[str]:
     directory, name = os.path.split(path)
-    # Cut: a name may have 255 bytes, and the temporary one is longer.
-    temporary = os.path.join(directory, f".{name[:40]}.{os.urandom(8).hex()}.tmp")
+    temporary = os.path.join(directory, f".{name[:_NAME_CUT]}.{os.urandom(8).hex()}.tmp")
     _write_exclusive(temporary, data, mode)
     try:
         yield temporary
@@ -114,18 +125,17 @@ def _write_exclusive(path: Location, data: bytes, mode: int) -> None:
 def locked(path: Location) -> Iterator[None]:
     """Be the only one of those who ask to change `path`.
 
-    The lock is on its directory, so that nothing is left behind. Where a file system knows no
-    locks, there is none.
+    The lock is on its directory, so that nothing is left behind. Where that can't be opened, or
+    its file system knows no locks, there is none.
     """
-    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
         with suppress(ImportError, OSError):
             import fcntl
 
+            fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+            stack.callback(os.close, fd)
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(fd)
 
 
 def _sync_directory(path: Location) -> None:

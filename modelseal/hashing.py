@@ -151,7 +151,7 @@ class _Engine:
         if self._executor is not None:
             told = self._on_executor(tasks)
         elif self._fork and len(files) >= _ALONE_FILES:
-            told = self._in_children(tasks, ahead=1)
+            told = self._in_children(tasks, tasks, ahead=1)
         else:
             # Not in threads: hashing lets others run for large buffers only.
             told = self._here(tasks)
@@ -165,25 +165,23 @@ class _Engine:
         total = sum(size for _, size in files)
         self._total = self._total or self._done + total
         alone = total < _ALONE_BYTES
-        # Only a worker that may die of it can use a map: see `workers`.
-        mapped = self._fork and self._executor is None and not alone
-        tasks = [self._task(path, size, path in links, mapped) for path, size in files]
+        tasks = [
+            partial(hash_large, self._top, path, size, path in links, self._algorithms)
+            for path, size in files
+        ]
         if self._executor is not None:
             told = self._on_executor(tasks)
-        elif mapped:
-            told = self._in_children(tasks)
+        elif self._fork and not alone:
+            told = self._in_children(tasks, [partial(task, mapped=True) for task in tasks])
         elif alone or self._jobs == 1:
             told = self._here(tasks)
         else:
             told = self._in_threads(tasks)
-        for index, (said, (path, size)) in enumerate(zip(told, files, strict=True)):
+        for index, said in enumerate(told):
             if isinstance(said, Died) and said.signal == _BUS_ERROR:
                 # Cut short, or on a bad disk: reading says which.
-                told[index] = self._task(path, size, path in links, mapped=False)(_ignore)
+                told[index] = tasks[index](_ignore)
         return [_died(said) if isinstance(said, Died) else said[0] for said in told]
-
-    def _task(self, path: str, size: int, linked: bool, mapped: bool) -> _Task:
-        return partial(hash_large, self._top, path, size, linked, self._algorithms, mapped)
 
     def _tick(self, count: int) -> None:
         self._done += count
@@ -193,9 +191,12 @@ class _Engine:
     def _here(self, tasks: Sequence[_Task]) -> list[list[Answer] | Died]:
         return [task(self._tick) for task in tasks]
 
-    def _in_children(self, tasks: Sequence[_Task], ahead: int = 0) -> list[list[Answer] | Died]:
+    def _in_children(
+        self, tasks: Sequence[_Task], theirs: Sequence[_Task], ahead: int = 0
+    ) -> list[list[Answer] | Died]:
+        """`theirs` is how children do the tasks: only what may die of it can use a map."""
         try:
-            return workers.run(tasks, workers=self._jobs, tick=self._tick, ahead=ahead)
+            return workers.run(theirs, workers=self._jobs, tick=self._tick, ahead=ahead)
         except OSError:
             # No process or descriptor is to be had: slower, but here.
             return self._here(tasks)

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EBADF
 
 from modelseal.errors import ModelSealError, Reason
@@ -127,6 +127,13 @@ def finish() -> OSError | None:
     if _lost is not None and sys.stdout is not None:
         _silence(1)
     return _lost
+
+
+def abandon() -> None:
+    """Give up what is not written yet: who interrupts us must not wait for its reader."""
+    with suppress(OSError):
+        if sys.stdout is not None:
+            _silence(sys.stdout.fileno())
 
 
 def _silence(descriptor: int) -> None:

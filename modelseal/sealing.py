@@ -59,6 +59,9 @@ class ModelSigner:
             ignore={paths.normalise(path) for path in ignore_paths},
             follow_symlinks=follow_symlinks,
         )
+        written = _relative(output, model_dir) if output is not None else DEFAULT_NAME
+        # Another run is writing its manifest, or was killed at it: no file of the model.
+        found.files = [path for path in found.files if not fileio.is_temporary(path, written)]
         _refuse_oddities(found, model_dir)
         if warn:
             for path in found.outside:
@@ -113,13 +116,19 @@ def exclusions(model_dir: fileio.Location, manifest: fileio.Location | None) -> 
     """What is no part of the model: the names left out at its root, and its own manifest."""
     if manifest is None:
         return tree.ROOT_EXCLUSIONS
+    return tree.ROOT_EXCLUSIONS | {_relative(manifest, model_dir)}
+
+
+def _relative(manifest: fileio.Location, model_dir: fileio.Location) -> str:
+    """A manifest's path relative to the model; it begins with `..` where it lies elsewhere."""
     # A relative path needs the current directory, which may be gone.
     with fileio.naming("find", model_dir):
         top = os.path.realpath(model_dir)
     with fileio.naming("find", manifest):
-        parent, name = os.path.split(os.path.abspath(manifest))
-        relative = os.path.relpath(os.path.join(os.path.realpath(parent), name), top)
-    return tree.ROOT_EXCLUSIONS | {relative.replace(os.sep, "/")}
+        # Not abspath: where `a` is a link, `a/../m` is no neighbour of `a`.
+        parent, name = os.path.split(manifest)
+        relative = os.path.relpath(os.path.join(os.path.realpath(parent or "."), name), top)
+    return relative.replace(os.sep, "/")
 
 
 def save(signed: SignedManifest, path: fileio.Location) -> None:
@@ -138,6 +147,11 @@ def check_output(path: fileio.Location) -> None:
     """
     with fileio.naming("write", path):
         os.stat(os.path.dirname(path) or ".")
+    if os.path.islink(path):  # also /dev/stdout
+        raise OverwriteError(
+            f"'{os.fspath(path)}' is a symbolic link, and would be replaced",
+            hint="name the file that it leads to with '--output'",
+        )
     if os.path.lexists(path) and not _is_manifest(path):
         raise OverwriteError(
             f"'{os.fspath(path)}' exists and is not a signed manifest",

@@ -23,9 +23,8 @@ Tick = Callable[[int], None]
 AVAILABLE: Final = hasattr(os, "fork") and hasattr(select, "poll")
 
 _POLL_MS: Final = 100
-_HANDLED: Final = {
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-}
+_ENDING: Final = {getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)}
+_HANDLED: Final = {signal.SIGINT, *_ENDING}
 
 _INDEX: Final = struct.Struct("=I")
 
@@ -196,8 +195,11 @@ class _Child:
         """Stop the worker, whatever it does; return the signal that ended it, or 0."""
         os.close(self.tasks)
         os.close(self.results)
-        os.kill(self.pid, signal.SIGKILL)
-        _, status = os.waitpid(self.pid, 0)
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            _, status = os.waitpid(self.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            return 0  # somebody else buries our children: SIGCHLD is ignored, say
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
@@ -225,8 +227,11 @@ class _Worker:
         try:
             # The terminal's Ctrl-C reaches children too: the parent hears it and ends them.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            for number in _ENDING:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    signal.signal(number, signal.SIG_DFL)
+            # A page that can't be read ends this worker, whatever the parent does about that.
+            signal.signal(signal.SIGBUS, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for fd in close:
                 os.close(fd)

@@ -8,12 +8,16 @@ import shlex
 import subprocess
 import sysconfig
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 
 import pytest
 
-from modelseal import __version__, cli
+from modelseal import PublisherRegistry, TrustedPublisher, __version__, cli
 from modelseal.errors import EXIT_CODES, Reason
 from tests.conftest import Keys, Result, Shell
 
@@ -218,6 +222,7 @@ def test_what_is_unknown_is_named_with_the_nearest(
         "verify --manifest m --key k --jobs 0",
         "verify --manifest m --key k --jobs -1",
         "verify --manifest m --key k --jobs 1025",
+        "verify --manifest m --key k --jobs 0010240000",
         "verify --manifest m --key k --quiet=yes",
         "inspect",
         "inspect -x",
@@ -255,6 +260,47 @@ def test_keygen_lines(algorithm: str, run: Run, tmp_path: Path) -> None:
         f"  Fingerprint: {fingerprint(directory / 'public.pem')}",
         f"Next: modelseal sign --model-dir DIR --key {directory}/private.pem --signer-id YOU",
     ]
+
+
+def test_keys_go_where_the_system_finds_the_path(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("keygen", "--output", f"./{tmp_path}/pair").code == 0
+    assert not (tmp_path / "pair").exists()
+    assert (tmp_path / str(tmp_path)[1:] / "pair" / "private.pem").exists()
+    assert run("keygen", "--output", "./keys/").out.startswith(
+        "Key pair (ed25519) written to 'keys/'\n"
+    )
+
+
+@pytest.mark.parametrize("empty", ["--key", "--registry"])
+def test_an_empty_value_is_not_taken_for_none(
+    empty: str, run: Run, signed: Path, keys: Keys, tmp_path: Path
+) -> None:
+    registry = tmp_path / "trust.json"
+    publisher = TrustedPublisher(
+        publisher_id="alice@example.com",
+        name="Alice",
+        public_key=base64.b64encode(keys.public.read_bytes()).decode(),
+        trusted_since=datetime.now(UTC),
+    )
+    PublisherRegistry(registry).add_publisher(publisher)
+    given = {"--key": str(keys.public), "--registry": str(registry)}
+    options = [word for option in given.items() for word in option]
+    assert run("verify", "--manifest", signed, *options).code == 0
+    options = [word for option in {**given, empty: ""}.items() for word in option]
+    code, out, err = run("verify", "--manifest", signed, *options)
+    assert (code, out, err) == (1, "", "error: cannot read '': no such file or directory\n")
+
+
+def test_a_program_may_call_it_with_streams_and_threads_of_its_own() -> None:
+    code: list[int] = []
+    with redirect_stdout(StringIO()) as out:
+        thread = Thread(target=lambda: code.append(cli.main(["--version"])))
+        thread.start()
+        thread.join()
+    assert (code, out.getvalue()) == ([0], f"modelseal {__version__}\n")
 
 
 def test_sign_and_verify_lines(run: Run, model: Path, keys: Keys, tmp_path: Path) -> None:

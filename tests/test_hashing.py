@@ -428,3 +428,33 @@ def test_an_executor_that_breaks_is_not_taken_for_an_answer(many: Path) -> None:
     files = tree.walk(many).files
     with pytest.raises(RuntimeError, match="the cluster is gone"):
         hash_files(many, files, executor=Inline(RuntimeError("the cluster is gone")))
+
+
+def _no_fork(root: str) -> None:
+    def refused() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    def ended(*_: object) -> None:
+        raise AssertionError("mapped in the process that a truncated map would end")
+
+    from modelseal import hashing
+
+    files = tree.walk(root).files
+    os.fork = refused
+    hashing._read_mapped = ended  # type: ignore[assignment]
+    assert hash_files(root, files, jobs=2, fork=True) == expected(Path(root), files)
+
+
+def test_where_a_fork_is_refused_nothing_is_mapped(many: Path) -> None:
+    alone(_no_fork, many)
+
+
+def _bus_error(root: str) -> None:
+    import faulthandler
+
+    faulthandler.enable()  # as python -X dev does
+    _a_file_that_moves(root, "fork")
+
+
+def test_a_page_that_is_gone_leaves_no_traceback(tmp_path: Path) -> None:
+    alone(_bus_error, tmp_path)

@@ -3,6 +3,7 @@
 import base64
 import shlex
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,6 +77,19 @@ UNUSABLE = {
     "openssh dsa": ("a DSA", "ssh-keygen -q -t dsa -N '' -f K"),
     "openssh p384": ("an ECDSA secp384r1", "ssh-keygen -q -t ecdsa -b 384 -N '' -f K"),
 }
+
+
+# A P-256 point in compressed form, which OpenSSH never writes.
+COMPRESSED = b"ecdsa-sha2-nistp256 " + base64.b64encode(
+    b"\0\0\0\x13ecdsa-sha2-nistp256\0\0\0\x08nistp256\0\0\0\x21\2" + bytes(32)
+)
+# Made by changing bytes of a good key: OpenSSL gives an error that cryptography doesn't know.
+STRANGE = b"""-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGjMF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBBqMP1ThT9WUm8tb2wuuxd/AgIIADAM
+BggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQlJxOH0B5CNHgiBABTpD3JgRAsWmsrNjW3ycOBeuq
+ndlArn7sS8nawUvg+vEtyHfc70+CFOEcfIKZYePOgZ6iBaYycCJRiN/mGRj47L34/wPNFw==
+-----END ENCRYPTED PRIVATE KEY-----
+"""
 
 
 def make(commands: str, directory: Path) -> bytes:
@@ -234,6 +248,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes
         "openssh public cut": found["openssh.pub"][:40],
         "openssh word": b"ssh-ed25519",
         "openssh other word": b"ssh-rsa " + found["openssh.pub"].split()[1],
+        "compressed point": COMPRESSED,
         "security key": sk + b" " + base64.b64encode(blob) + b" me\n",
         "pem of zeros": pem("PUBLIC KEY", bytes(44)),
         "private pem of zeros": pem("PRIVATE KEY", bytes(48)),
@@ -286,6 +301,7 @@ def test_no_private_key(name: str, message: str, things: dict[str, bytes]) -> No
         "openssh public cut": DAMAGED_PUBLIC,
         "openssh word": DAMAGED_PUBLIC,
         "openssh other word": DAMAGED_PUBLIC,
+        "compressed point": DAMAGED_PUBLIC,
         "pem of zeros": DAMAGED_PUBLIC,
     }.items(),
 )
@@ -401,3 +417,28 @@ def test_points_beside_the_refused_ones_are_keys() -> None:
     x, y = next(points())
     raw = (y | (x & 1) << 255).to_bytes(32, "little")
     assert keys.encode_public(keys.load_public(ed25519_pem(raw))) == ed25519_pem(raw)
+
+
+@pytest.mark.parametrize("cipher", ["aes256-gcm@openssh.com", "aes256-ctr", "aes256-cbc"])
+def test_a_wrong_passphrase_whatever_the_cipher(cipher: str, tmp_path: Path) -> None:
+    key = make(f"ssh-keygen -q -t ed25519 -N right -a 1 -Z {cipher} -f K", tmp_path)
+    assert keys.is_encrypted(key)
+    keys.load_private(key, b"right")
+    with pytest.raises(PassphraseError) as refused:
+        keys.load_private(key, b"wrong")
+    assert str(refused.value) == "wrong passphrase, or a damaged private key"
+
+
+def test_a_key_that_openssl_has_no_word_for() -> None:
+    with pytest.raises(PassphraseError):
+        keys.load_private(STRANGE, b"pw")
+
+
+def test_loading_leaves_the_warnings_of_the_process_alone(
+    things: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Their filters are shared by all threads: two that restore them leave those of neither.
+    with monkeypatch.context() as patch:
+        patch.setattr(warnings, "catch_warnings", None)
+        keys.load_public(things["openssh.pub"])
+        keys.load_private(things["openssh"])

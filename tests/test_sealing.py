@@ -154,6 +154,46 @@ def test_a_link_in_the_manifests_place_is_left_out_not_its_target(model: Path) -
     assert "config.json" in named(manifest_of(model, output=model / "m.json"))
 
 
+def test_a_manifest_is_left_out_where_the_system_finds_it(model: Path) -> None:
+    (model.parent / "else" / "where").mkdir(parents=True)
+    (model.parent / "link").symlink_to("else/where")
+    # That is else/model/config.json, and not the model's.
+    output = model.parent / "link" / ".." / "model" / "config.json"
+    assert "config.json" in named(manifest_of(model, output=output))
+
+
+def test_what_another_signing_is_writing_is_no_file_of_the_model(
+    model: Path, signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelseal import sealing
+
+    def meanwhile(source: str, target: Path) -> None:
+        assert Path(source).parent == model
+        seen.append(named(manifest_of(model)))
+        replace(source, target)
+
+    seen: list[list[str]] = []
+    replace = os.replace
+    before = named(manifest_of(model))
+    document = SignedManifest.model_validate_json(signed.read_bytes())
+    monkeypatch.setattr(os, "replace", meanwhile)
+    sealing.save(document, signed)
+    assert seen == [before]
+
+
+def test_what_a_killed_signing_leaves_is_no_file_of_the_model(model: Path) -> None:
+    before = named(manifest_of(model))
+    left = ".signed_manifest.json.0123456789abcdef.tmp"
+    put(model, left)
+    assert named(manifest_of(model)) == before
+    assert named(manifest_of(model, output=model / "signed_manifest.json")) == before
+    others = [f"sub/{left}", left.replace("abcdef", "abcdeg"), left.replace("0", ""), f"{left}x"]
+    put(model, *others)
+    assert named(manifest_of(model)) == sorted([*before, *others])
+    assert named(manifest_of(model, output="m.json")) == sorted([*before, *others, left])
+    assert f"sub/{left}" not in named(manifest_of(model, output=model / "sub/signed_manifest.json"))
+
+
 @pytest.mark.parametrize("given", ["weights", "./weights/", "weights//"])
 def test_an_ignored_path_is_left_out_with_its_subtree(model: Path, given: str) -> None:
     put(model, "weights/a/b/c", "weights2/x", "sub/weights/x")
@@ -404,6 +444,18 @@ def test_the_output_never_replaces_anything_else(
         "hint: name another file with '--output'\n"
     )
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_the_output_never_replaces_a_link(model: Path, signed: Path, keys: Keys, run: Run) -> None:
+    link = model.parent / "current.json"
+    link.symlink_to(signed)
+    before = signed.read_bytes()
+    args = ["--model-dir", model, "--key", keys.private, "--signer-id", "a", "--output", link]
+    done = run("sign", *args)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"error: '{link}' is a symbolic link, and would be replaced\nhint: ")
+    assert link.is_symlink()
+    assert signed.read_bytes() == before
 
 
 def test_an_output_without_a_directory_is_refused_before_the_work(

@@ -240,6 +240,45 @@ def test_row_32_a_signal_while_writing_leaves_all_or_nothing(
 # Row 32: outputs
 
 
+INTERRUPTED = """
+import os, sys
+from modelseal import cli, output
+
+def interrupted():
+    os.kill(os.getpid(), int(sys.argv.pop()))
+    return finish()
+
+finish = output.finish
+output.finish = interrupted
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_row_32_a_signal_while_nobody_reads_the_answer(number: signal.Signals, code: int) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x")
+    os.set_blocking(write, True)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", INTERRUPTED, "--version", str(int(number))],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            # Unbuffered, the answer would be stuck sooner.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+            timeout=10,
+        )
+    finally:
+        os.close(read)
+        os.close(write)
+    assert (done.returncode, done.stderr) == (code, b"")
+
+
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("where", ["/dev/full", "closed", "pipe"])
 def test_row_32_an_answer_that_is_lost_is_no_success(

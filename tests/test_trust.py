@@ -301,3 +301,21 @@ def test_a_bad_key_that_came_with_the_file(tmp_path: Path, model: Path, keys: Ke
     path.write_text(f"[{low.model_dump_json()}]")
     result = PublisherRegistry(path).verify_against_registry(signed)
     assert (result.valid, result.error) == (False, f"the registry's key of 'alice': {SMALL}")
+
+
+def test_a_directory_that_cannot_be_opened_locks_nothing(
+    tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on Windows, or where a directory may be written and not read.
+    def refused(path: str, *args: int) -> int:
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *args)
+
+    opened = os.open
+    monkeypatch.setattr(os, "open", refused)
+    registry = PublisherRegistry(tmp_path / "trust.json")
+    registry.add_publisher(publisher("a", keys.public.read_bytes()))
+    assert (
+        PublisherRegistry(tmp_path / "trust.json").list_publishers() == registry.list_publishers()
+    )

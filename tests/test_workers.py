@@ -269,3 +269,36 @@ def _an_interrupt_at_the_terminal() -> None:
 
 def test_an_interrupt_is_for_the_parent_to_judge() -> None:
     alone(_an_interrupt_at_the_terminal)
+
+
+def _a_hangup_under_nohup() -> None:
+    def hang_up(count: int) -> None:
+        os.killpg(0, signal.SIGHUP)
+
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    results = give(_later_the_sooner, range(1, 40), workers=2, tick=hang_up)
+    assert [task for task, _ in results] == list(range(1, 40))
+
+
+def test_what_the_parent_ignores_ends_no_worker() -> None:
+    alone(_a_hangup_under_nohup)
+
+
+def _somebody_else_buries() -> None:
+    before = descriptors()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    results = give(_later_the_sooner, range(1, 40), workers=3)
+    assert [task for task, _ in results] == list(range(1, 40))
+    assert Died(0) in give(_die, [1, 0], workers=1)
+    _nothing_is_left(before)
+
+
+def _die(task: int, tick: Tick) -> int:
+    if task:
+        os._exit(1)
+    return task
+
+
+def test_children_that_are_not_ours_to_bury() -> None:
+    alone(_somebody_else_buries)

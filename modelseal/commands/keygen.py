@@ -40,10 +40,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Make the pair and say what to do with it."""
+    from pathlib import PurePath
+
     from modelseal import keyfiles, keys
     from modelseal.structs import SignatureAlgorithm
 
-    directory = args.output.removeprefix("./").rstrip("/") or args.output
+    directory = os.fspath(PurePath(args.output)) if args.output else ""  # `.//keys` is no /keys
     keyfiles.check_output(directory)  # before anybody types a passphrase
     passphrase = prompts.given(args.passphrase_file)
     if passphrase is None and args.passphrase:

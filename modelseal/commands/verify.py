@@ -43,18 +43,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Check, print the report, and let its exit code be ours."""
-    if not args.key and not args.registry:
+    if args.key is None and args.registry is None:
         raise UsageError("one of the arguments --key --registry is required")
     from modelseal import fileio, keyfiles, trust, verifying
     from modelseal.errors import FormatError
 
     signed = verifying.load(args.manifest)
     public = None
-    if args.key:
+    if args.key is not None:  # an empty one is a mistake, not a wish to go without
         public = keyfiles.KeyManager().load_public_key(args.key)
         keyfiles.check_public(public, args.key)
     registry = None
-    if args.registry:
+    if args.registry is not None:
         with fileio.naming("read", args.registry):
             os.stat(args.registry)  # a new registry is no answer to a mistyped name
         registry = trust.PublisherRegistry(args.registry)
