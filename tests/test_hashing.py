@@ -437,11 +437,11 @@ def _no_fork(root: str) -> None:
     def ended(*_: object) -> None:
         raise AssertionError("mapped in the process that a truncated map would end")
 
-    from modelseal import hashing
+    from modelseal import digests
 
     files = tree.walk(root).files
     os.fork = refused
-    hashing._read_mapped = ended  # type: ignore[assignment]
+    digests._feed_mapped = ended
     assert hash_files(root, files, jobs=2, fork=True) == expected(Path(root), files)
 
 
