@@ -119,14 +119,15 @@ def describe(err: Exception) -> str:
 def finish() -> OSError | None:
     """Flush standard output; return what kept results from being written, if anything did."""
     global _lost  # noqa: PLW0603
+    lost, _lost = _lost, None
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as err:
-        _lost = _lost or err
-    if _lost is not None and sys.stdout is not None:
+        lost = lost or err
+    if lost is not None and sys.stdout is not None:
         _silence(1)
-    return _lost
+    return lost
 
 
 def abandon() -> None:

@@ -441,7 +441,7 @@ def _no_fork(root: str) -> None:
 
     files = tree.walk(root).files
     os.fork = refused
-    digests._feed_mapped = ended
+    digests._feed_mapped = ended  # type: ignore[assignment]
     assert hash_files(root, files, jobs=2, fork=True) == expected(Path(root), files)
 
 
