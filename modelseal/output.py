@@ -118,7 +118,7 @@ def describe(err: Exception) -> str:
 
 def finish() -> OSError | None:
     """Flush standard output; return what kept results from being written, if anything did."""
-    global _lost  # noqa: PLW0603
+    global _lost
     lost, _lost = _lost, None
     try:
         if sys.stdout is not None:
