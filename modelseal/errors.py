@@ -33,6 +33,15 @@ class Reason(StrEnum):
     KEY = "key-unusable"
     PASSPHRASE = "passphrase"  # noqa: S105 - a reason word
     MODEL = "model-refused"
+    UNSEALED = "model-unsealed"
+    STORE_MISSING = "store-missing"
+    STORE_DAMAGED = "store-damaged"
+    STORE_FORMAT = "store-format"
+    STORE_LOCKED = "store-locked"
+    STORE_REFUSED = "store-refused"
+    UNKNOWN_REVISION = "unknown-revision"
+    VERSION_REUSED = "version-reused"
+    ROLLBACK = "rollback"
     SYSTEM = "system-error"
     USAGE = "usage"
 
@@ -95,3 +104,49 @@ class OverwriteError(ModelSealError):
     """Something is already there, and would be lost."""
 
     reason = Reason.FILE_EXISTS
+
+
+class StoreError(ModelSealError):
+    """A store can't be used as it was asked for."""
+
+
+class StoreMissingError(StoreError):
+    """There is no store where one is needed."""
+
+    reason = Reason.STORE_MISSING
+
+
+class StoreDamagedError(StoreError):
+    """Something in a store is not what was written there."""
+
+    reason = Reason.STORE_DAMAGED
+
+
+class StoreFormatError(StoreError):
+    """A store of a format that this version doesn't know."""
+
+    reason = Reason.STORE_FORMAT
+
+
+class StoreLockedError(StoreError):
+    """Somebody else is writing to the store."""
+
+    reason = Reason.STORE_LOCKED
+
+
+class StoreRefusedError(StoreError):
+    """What is called like a store, and may not be used as one."""
+
+    reason = Reason.STORE_REFUSED
+
+
+class UnknownRevisionError(StoreError):
+    """No seal, or more than one, is called so."""
+
+    reason = Reason.UNKNOWN_REVISION
+
+
+class VersionReusedError(StoreError):
+    """Other content under a name and version that are sealed already."""
+
+    reason = Reason.VERSION_REUSED

@@ -63,7 +63,7 @@ def write_atomic(path: Location, data: bytes, *, mode: int = 0o644) -> None:
     with naming("write", path), _temporary(path, data, mode) as temporary:
         os.replace(temporary, path)
         # A rename survives power loss only once its directory has reached the disk.
-        _sync_directory(path)
+        sync_directory(path)
 
 
 def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
@@ -82,7 +82,7 @@ def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
                 _write_exclusive(path, data, mode)
             except FileExistsError:
                 raise OverwriteError(f"'{os.fspath(path)}' already exists") from None
-        _sync_directory(path)
+        sync_directory(path)
 
 
 def is_temporary(path: str, of: str) -> bool:
@@ -138,7 +138,8 @@ def locked(path: Location) -> Iterator[None]:
         yield
 
 
-def _sync_directory(path: Location) -> None:
+def sync_directory(path: Location) -> None:
+    """Have the directory that `path` lies in on disk: the names in it, and what they stand for."""
     # Some file systems refuse to sync a directory; what was asked for is done by then.
     with suppress(OSError):
         fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)

@@ -1,0 +1,142 @@
+"""Putting a seal into the store: manifest, ref, log, index, in this order and all or nothing.
+
+Whoever is killed on the way has announced in the lock what was to be done; the next writer finishes
+it, or finds that nothing had been begun.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from modelseal import fileio
+from modelseal.canonical import canonical
+from modelseal.errors import ModelSealError, StoreRefusedError, VersionReusedError
+from modelseal.store import Seal, Store, index, layout, lock, log, manifests, refs
+from modelseal.structs import SignedManifest
+
+UNVERSIONED = "0.0.0"
+
+
+@contextmanager
+def writing(store: Store) -> Iterator[lock.Journal]:
+    """Hold the writers' lock, with what a killed writer had begun finished."""
+    with lock.held(os.path.join(store.path, "lock"), store.lock_timeout) as journal:
+        layout.check_directories(store.path)
+        if journal.pending:
+            _finish(store, journal.pending)
+            journal.done()
+        yield journal
+
+
+def add(
+    store: Store,
+    signed: SignedManifest,
+    *,
+    directory: str,
+    blake3: Mapping[str, bytes],
+    allow_version_reuse: bool,
+) -> Seal:
+    """As `Store.add`."""
+    manifest, data = signed.manifest, canonical(signed)
+    name, version = manifest.model_name, manifest.model_version
+    contents = {entry.path: entry.sha256_hash for entry in manifest.files}
+    with writing(store) as journal:
+        old = refs.get(store.path, name, version)
+        if not allow_version_reuse and old != manifests.id_of(data):
+            check_version(store.path, name, version, contents.items())
+        id_, new = manifests.add(store.path, data)
+        seal = Seal(
+            id_,
+            name,
+            version,
+            signed.signature.signer_id,
+            len(manifest.files),
+            manifest.total_size_bytes,
+            log.now(),
+            directory,
+        )
+        last = store.latest(name) if old == id_ else None
+        if last is not None and last.id == id_ and last.directory == directory:
+            seal = last
+        else:
+            try:
+                _commit(store, journal, seal, old)
+            except BaseException:
+                with suppress(OSError, ModelSealError):
+                    if new and refs.get(store.path, name, version) != id_:
+                        os.unlink(manifests.path_of(store.path, id_))
+                raise
+        _index(store.path, {contents[path]: value for path, value in blake3.items()})
+    return seal
+
+
+def check_version(root: str, name: str, version: str, entries: Iterable[tuple[str, str]]) -> None:
+    """Raise VersionReusedError where other content is sealed under a name and version."""
+    if version == UNVERSIONED:
+        return
+    old = refs.get(root, name, version)
+    if old is None:
+        return
+    sealed = {path: digest for path, digest, _ in manifests.rows(manifests.read(root, old))}
+    if sealed != dict(entries):
+        raise VersionReusedError(
+            f"'{name}' {version} is sealed already, with other content ({old[:12]})",
+            hint="give it a new --model-version, or say --allow-version-reuse",
+        )
+
+
+def _commit(store: Store, journal: lock.Journal, seal: Seal, old: str | None) -> None:
+    path = os.path.join(store.path, "log")
+    line = log.format_line(seal, store.root)
+    if len(line) > log.LONGEST:
+        raise StoreRefusedError("name, version, signer and directory are too long to be logged")
+    journal.intend(line)
+    try:
+        refs.put(store.path, seal.name, seal.version, seal.id)
+        log.append(path, line)
+    except BaseException:
+        # What can't be taken back stays announced, for the next writer to finish.
+        with suppress(OSError, ModelSealError):
+            if not _is_logged(path, line):
+                _take_back(store.path, seal, old)
+            journal.done()
+        raise
+    journal.done()
+
+
+def _is_logged(path: str, line: bytes) -> bool:
+    """An interrupt may come when all is done."""
+    with suppress(OSError, ModelSealError):
+        return log.last_line(path) + b"\n" == line
+    return False
+
+
+def _take_back(root: str, seal: Seal, old: str | None) -> None:
+    if old is None:
+        refs.remove(root, seal.name, seal.version)
+    elif refs.get(root, seal.name, seal.version) != old:
+        refs.put(root, seal.name, seal.version, old)
+
+
+def _finish(store: Store, line: bytes) -> None:
+    """What a killed writer had announced: log it, if its ref was made."""
+    path = os.path.join(store.path, "log")
+    log.mend(path, line)
+    seal = log.parse(line.rstrip(b"\n"), store.root)
+    if seal is None or not line.endswith(b"\n"):
+        return  # it was killed before the announcement was whole, and had done nothing
+    with suppress(ModelSealError):
+        if refs.get(store.path, seal.name, seal.version) != seal.id:
+            return
+        manifests.read(store.path, seal.id)
+        if log.last_line(path) + b"\n" != line:
+            fileio.sync_directory(refs.path_of(store.path, seal.name, seal.version))
+            log.append(path, line)
+
+
+def _index(root: str, blake3: Mapping[str, bytes]) -> None:
+    # The seal stands by now, and what the index lacks it reads in later.
+    with suppress(sqlite3.Error, ModelSealError, OSError), index.write(root) as opened:
+        if blake3:
+            opened.put_blake3({bytes.fromhex(digest): said for digest, said in blake3.items()})

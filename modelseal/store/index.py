@@ -1,0 +1,335 @@
+"""The index, a cache in SQLite: which manifests hold a content, and the stat cache.
+
+It says where to look, and what need not be read for `status`; nothing is believed for its sake.
+Missing, damaged or of another version, it is made anew from the log and the manifests.
+"""
+
+import os
+import sqlite3
+import stat
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from typing import NamedTuple
+
+from modelseal.errors import ModelSealError, StoreDamagedError
+from modelseal.store import log, manifests
+
+VERSION = 1
+SCHEMA = {
+    "meta": "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    "manifests": "CREATE TABLE manifests (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE)",
+    "objects": (
+        "CREATE TABLE objects (sha256 BLOB PRIMARY KEY, size INTEGER NOT NULL, blake3 BLOB)"
+        " WITHOUT ROWID"
+    ),
+    "seen": (
+        "CREATE TABLE seen (sha256 BLOB, manifest INTEGER, PRIMARY KEY (sha256, manifest))"
+        " WITHOUT ROWID"
+    ),
+    "trees": (
+        "CREATE TABLE trees (directory BLOB PRIMARY KEY, paths BLOB NOT NULL, stats BLOB NOT NULL,"
+        " digests BLOB NOT NULL, seal BLOB NOT NULL, checksum BLOB NOT NULL)"
+    ),
+}
+
+_NAME = "index.db"
+_SIDE_FILES = ("", "-wal", "-shm", "-journal")
+_PATIENCE = 5.0
+_BLAKE3_BYTES = 32
+
+
+def path_of(root: str) -> str:
+    """Where the index lies."""
+    return os.path.join(root, _NAME)
+
+
+def is_stored_file(name: str) -> bool:
+    """Whether a name is the index or one of those that SQLite keeps beside it."""
+    return name in {_NAME + suffix for suffix in _SIDE_FILES}
+
+
+class Tree(NamedTuple):
+    """The stat cache of a directory, as it is stored.
+
+    paths: joined with NUL, sorted. stats: of each path device, inode, size, mtime and ctime in ns,
+    64 bits each, little-endian. digests: the SHA-256 of each.
+    seal: of the manifest that names exactly these paths and digests; empty if none is known to.
+    """
+
+    paths: bytes
+    stats: bytes
+    digests: bytes
+    seal: bytes
+
+
+class Index:
+    """An open index. Its methods raise sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def close(self) -> None:
+        """Let go of it."""
+        with suppress(sqlite3.Error):
+            self.connection.close()
+
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def mark(self) -> log.Mark:
+        """Up to where the log has been read into the index."""
+        said = dict(self.connection.execute("SELECT name, value FROM meta"))
+        size, check = said.get("log_size"), said.get("log_check")
+        if type(size) is not int or type(check) is not str or size < 0:
+            raise sqlite3.DatabaseError("the mark is damaged")
+        return log.Mark(size, check)
+
+    def holders(self, digest: bytes) -> list[str]:
+        """The ids of manifests that may name this content."""
+        found = self.connection.execute(
+            "SELECT id FROM seen JOIN manifests ON number = manifest WHERE sha256 = ?", (digest,)
+        )
+        return [id_.hex() for (id_,) in found if type(id_) is bytes]
+
+    def blake3(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
+        """SHA-256 → BLAKE3, where it is recorded."""
+        said = {}
+        for digest in digests:
+            row = self.connection.execute(
+                "SELECT blake3 FROM objects WHERE sha256 = ?", (digest,)
+            ).fetchone()
+            if row and (value := _unsealed(digest, row[0])):
+                said[digest] = value
+        return said
+
+    def objects(self) -> Iterator[tuple[bytes, int, bool]]:
+        """All contents: SHA-256, size, and whether what is said of BLAKE3 is undamaged."""
+        for digest, size, said in self.connection.execute("SELECT * FROM objects"):
+            yield digest, size, said is None or _unsealed(digest, said) is not None
+
+    def seen(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """All pairs of a content and the id of a manifest that names it."""
+        yield from self.connection.execute(
+            "SELECT sha256, id FROM seen LEFT JOIN manifests ON number = manifest"
+        )
+
+    def tree(self, directory: bytes) -> "Tree | None":
+        """The stat cache of a directory, None if there is none that is whole."""
+        row = self.connection.execute(
+            "SELECT paths, stats, digests, seal, checksum FROM trees WHERE directory = ?",
+            (directory,),
+        ).fetchone()
+        return Tree(*row[:4]) if row is not None and _is_whole(directory, *row) else None
+
+    def trees(self) -> Iterator[tuple[bytes, bool]]:
+        """The directories in the stat cache, and whether what is said of each is whole."""
+        for row in self.connection.execute("SELECT * FROM trees"):
+            yield row[0], _is_whole(*row)
+
+    def put_tree(self, directory: bytes, tree: "Tree") -> None:
+        """Replace the stat cache of a directory."""
+        with self.connection:
+            self.connection.execute(
+                "INSERT OR REPLACE INTO trees VALUES (?, ?, ?, ?, ?, ?)",
+                (directory, *tree, _checksum(directory, *tree)),
+            )
+
+    def drop_tree(self, directory: bytes) -> None:
+        """Forget a directory."""
+        with self.connection:
+            self.connection.execute("DELETE FROM trees WHERE directory = ?", (directory,))
+
+    def put_blake3(self, values: Mapping[bytes, bytes]) -> None:
+        """Record BLAKE3 for contents that the index has."""
+        with self.connection:
+            self.connection.executemany(
+                "UPDATE objects SET blake3 = ? WHERE sha256 = ?",
+                [(_sealed(digest, value), digest) for digest, value in values.items()],
+            )
+
+    def catch_up(self, root: str) -> None:
+        """Read in the manifests that the log names since the index was last written."""
+        path = os.path.join(root, "log")
+        mark = self.mark()
+        with self.connection:
+            if not log.holds(path, mark):
+                for table in ("seen", "manifests", "objects"):
+                    self.connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+                mark = log.Mark(0, "")
+            end = log.mark(path)
+            if end == mark:
+                return
+            for id_ in reversed(list(logged_since(root, mark))):
+                self._ingest(root, id_)
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+                [("log_size", end.size), ("log_check", end.check)],
+            )
+
+    def _ingest(self, root: str, id_: str) -> None:
+        try:
+            rows = manifests.rows(manifests.read(root, id_))
+        except ModelSealError:
+            return  # fsck's to tell
+        run = self.connection.execute(
+            "INSERT OR IGNORE INTO manifests (id) VALUES (?)", [bytes.fromhex(id_)]
+        )
+        if not run.rowcount:
+            return
+        number = run.lastrowid
+        contents = {bytes.fromhex(digest): int(size) for _, digest, size in rows}
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO objects (sha256, size) VALUES (?, ?)",
+            [item for item in contents.items() if item[1] < 1 << 63],
+        )
+        self.connection.executemany(
+            "INSERT INTO seen VALUES (?, ?)", [(digest, number) for digest in contents]
+        )
+
+
+def logged_since(root: str, mark: log.Mark) -> Iterator[str]:
+    """The ids of the seals after a mark, newest first."""
+    for line, _, _ in log.backwards(os.path.join(root, "log"), since=mark.size):
+        seal = log.parse(line, "")
+        if seal is not None:
+            yield seal.id
+
+
+def read(root: str) -> Index | None:
+    """The index for reading, or None where there is none that can be used.
+
+    It may lag behind the log: compare `mark`.
+    """
+    path = path_of(root)
+    if not _is_file(path):
+        return None
+    # Where nothing may be written, SQLite can't make the files that it shares with writers.
+    for mode in ("mode=rw", "mode=ro", "mode=ro&immutable=1"):
+        connection = None
+        try:
+            connection = _connect(path, mode)
+            if _is_ours(connection):
+                return Index(connection)
+        except sqlite3.OperationalError:
+            if connection is not None:
+                connection.close()
+            continue
+        except (sqlite3.Error, ValueError):
+            pass
+        if connection is not None:
+            connection.close()
+        break
+    return None
+
+
+def write(root: str, *, catch_up: bool = True) -> Index:
+    """The index for writing, up to date with the log if asked; made anew where it has to be.
+
+    Under the writers' lock. Raises sqlite3.Error, OSError.
+    """
+    index = read(root)
+    if index is not None:
+        try:
+            if catch_up:
+                index.catch_up(root)
+        except (sqlite3.DatabaseError, ValueError) as err:
+            index.close()
+            if isinstance(err, sqlite3.OperationalError):
+                raise  # locked, full or read-only: none of it is damage
+        except BaseException:
+            index.close()
+            raise
+        else:
+            return index
+    return rebuild(root, catch_up=catch_up)
+
+
+def rebuild(root: str, *, catch_up: bool = True) -> Index:
+    """Make the index anew. Under the writers' lock. Raises sqlite3.Error, OSError."""
+    path = path_of(root)
+    # The main file first: without it, no reader takes notice of the others.
+    for suffix in _SIDE_FILES:
+        try:
+            os.unlink(path + suffix)
+        except FileNotFoundError:
+            pass
+        except (IsADirectoryError, PermissionError):
+            if not os.path.isdir(path + suffix):
+                raise
+            raise StoreDamagedError(f"'{path + suffix}' is a directory: remove it") from None
+    connection = _connect(path, "mode=rwc")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in SCHEMA.values():
+                connection.execute(statement)
+            connection.executemany(
+                "INSERT INTO meta VALUES (?, ?)", [("log_size", 0), ("log_check", "")]
+            )
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        index = Index(connection)
+        if catch_up:
+            index.catch_up(root)
+    except BaseException:
+        connection.close()
+        raise
+    return index
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    connection = sqlite3.connect(f"file:{name}?{mode}", uri=True, timeout=_PATIENCE)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -65536")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    # Word for word: a view or a trigger in the place of a table could keep us busy for ever.
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return version == VERSION and dict(found) == SCHEMA
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _checksum(*parts: bytes) -> bytes:
+    whole = sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little"))
+        whole.update(part)
+    return whole.digest()[:16]
+
+
+def _is_whole(directory: object, *row: object) -> bool:
+    *parts, check = (directory, *row)
+    return all(type(part) is bytes for part in parts) and check == _checksum(*parts)  # type: ignore[arg-type]
+
+
+def _sealed(digest: bytes, value: bytes) -> bytes:
+    if len(value) != _BLAKE3_BYTES:
+        raise ValueError("a BLAKE3 digest has 32 bytes")
+    return value + zlib.crc32(digest + value).to_bytes(4, "little")
+
+
+def _unsealed(digest: object, said: object) -> bytes | None:
+    if type(digest) is not bytes or type(said) is not bytes:
+        return None
+    value = said[:_BLAKE3_BYTES]
+    return value if len(value) == _BLAKE3_BYTES and said == _sealed(digest, value) else None

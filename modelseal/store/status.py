@@ -1,0 +1,253 @@
+"""What changed in a model directory since it was sealed. Loads little, and reads little."""
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Collection
+
+from modelseal import fileio, paths, tree
+from modelseal.errors import ModelError, ModelSealError
+from modelseal.store import Change, Digest, Seal, Status, index, manifests, statcache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from modelseal.hashing import FileDigest
+
+    _Sealed = dict[str, tuple[str, str]]
+
+_POINTER = "git-lfs pointer"
+
+
+class Walk:
+    """A directory as it is now, beside what is cached of it."""
+
+    def __init__(
+        self,
+        directory: str,
+        cached: index.Tree,
+        *,
+        exclude: Collection[str],
+        ignore: Collection[str],
+        follow_symlinks: bool,
+        fork: bool,
+    ) -> None:
+        self.directory = directory
+        self.taken_at = time.time_ns()
+        self.tree = tree.walk(
+            directory, exclude=exclude, ignore=ignore, follow_symlinks=follow_symlinks
+        )
+        self._cached = cached
+        self._stats = statcache.measure(directory, self.tree.files, fork=fork)
+
+    def is_as_cached(self) -> bool:
+        """Whether every file there is has its row, and no row is without its file."""
+        found, cached = self.tree, self._cached
+        return (
+            self._stats == cached.stats
+            and not (found.irregular or found.unlistable or found.links)
+            and "\0".join(found.files).encode() == cached.paths
+        )
+
+    def snapshot(self, root: str) -> statcache.Snapshot:
+        """The same for the stat cache."""
+        now = statcache.unpack(self.tree.files, self._stats)
+        return statcache.Snapshot(root, self.directory, self.taken_at, now, self._cached)
+
+
+def compare(
+    root: str,
+    model_dir: fileio.Location,
+    seal: Seal | None,
+    *,
+    ignore_paths: Collection[str] = (),
+    follow_symlinks: bool = False,
+    manifest_path: fileio.Location | None = None,
+    jobs: int = 0,
+    fork: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Status:
+    """As `Store.status`, against a seal that has been found."""
+    directory = os.path.realpath(model_dir)
+    if seal is None:
+        if not os.path.isdir(directory):
+            kind = "is not a directory" if os.path.lexists(directory) else "does not exist"
+            raise ModelError(f"model directory '{os.fspath(model_dir)}' {kind}")
+        return Status(directory, None, [], [], [], [], 0, 0, [])
+    data = manifests.read(root, seal.id)
+    cached = statcache.load(root, directory)
+    plain = not (ignore_paths or follow_symlinks or manifest_path)
+    walk = None
+    if plain and cached.seal == bytes.fromhex(seal.id):
+        # All that this manifest names is cached, and nothing else.
+        walk = Walk(
+            directory,
+            cached,
+            exclude=tree.ROOT_EXCLUSIONS,
+            ignore=(),
+            follow_symlinks=False,
+            fork=fork,
+        )
+        if walk.is_as_cached():
+            return Status(directory, seal, [], [], [], [], seal.files, 0, [])
+    rows = manifests.rows(data)
+    sealed: _Sealed = {path: (digest, size) for path, digest, size in rows}
+    exclude = _exclusions(directory, manifest_path)
+    named = _named(exclude, sorted(sealed))
+    ignore = {paths.normalise(path) for path in ignore_paths}
+    if walk is None or named:
+        walk = Walk(
+            directory,
+            cached,
+            exclude=exclude - named,
+            ignore=ignore,
+            follow_symlinks=follow_symlinks,
+            fork=fork,
+        )
+    snapshot = walk.snapshot(root)
+    hasher = _Hasher(directory, walk.tree.links, jobs, fork, progress)
+    status, hashed = _differences(seal, sealed, walk.tree, snapshot, ignore, named, hasher)
+    if hashed or (status.clean and plain and not named):
+        ordered = sorted(sealed)
+        digests = bytes.fromhex("".join([sealed[path][0] for path in ordered]))
+        snapshot.update(
+            hashed,
+            statcache.Sealed(seal.id, ordered, digests) if plain and not named else None,
+        )
+    return status
+
+
+class _Hasher:
+    """Reads the files that nothing vouches for."""
+
+    def __init__(
+        self,
+        directory: str,
+        links: Collection[str],
+        jobs: int,
+        fork: bool,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._directory = directory
+        self._links = links
+        self._jobs = jobs
+        self._fork = fork
+        self._progress = progress
+
+    def run(self, files: list[str]) -> "dict[str, FileDigest | ModelSealError]":
+        if not files:
+            return {}
+        from modelseal import hashing
+
+        outcomes = hashing.hash_files(
+            self._directory,
+            files,
+            links=self._links,
+            jobs=self._jobs,
+            fork=self._fork,
+            progress=self._progress,
+        )
+        return dict(zip(files, outcomes, strict=True))
+
+
+def _differences(
+    seal: Seal,
+    sealed: "_Sealed",
+    found: tree.Tree,
+    snapshot: statcache.Snapshot,
+    ignore: Collection[str],
+    named: Collection[str],
+    hasher: _Hasher,
+) -> tuple[Status, dict[str, Digest]]:
+    present = set(found.files)
+    odd = {item.path: _describe(item) for item in found.irregular}
+    blind = {item.path for item in found.unlistable}
+    errors = [
+        Change(item.path, note=(item.error.strerror or "unknown error").lower())
+        for item in found.unlistable
+    ]
+    unjudged = {*ignore, *blind}
+    altered, missing, unread = [], [], []
+    known = snapshot.known()
+    for path, (expected, size) in sealed.items():
+        if "." in unjudged or paths.is_below(path, unjudged):
+            continue
+        if path in odd:
+            altered.append(Change(path, expected, None, odd[path]))
+        elif path not in present:
+            missing.append(Change(path, expected))
+        elif path in known:
+            altered += _altered(path, expected, size, known[path])
+        elif path in snapshot.now and snapshot.now[path][2] != int(size):
+            note = f"{snapshot.now[path][2]:,} bytes, sealed as {int(size):,}"
+            altered.append(Change(path, expected, None, note))
+        else:
+            unread.append(path)
+    hashed: dict[str, Digest] = {}
+    for path, outcome in hasher.run(unread).items():
+        expected, size = sealed[path]
+        if isinstance(outcome, ModelSealError):
+            errors.append(Change(path, expected, None, str(outcome)))
+            continue
+        hashed[path] = Digest(outcome.sha256, outcome.size)
+        note = _POINTER if outcome.lfs_pointer else ""
+        altered += _altered(path, expected, size, hashed[path], note)
+    below = {path for path in named if path in tree.EXCLUDED_DIRECTORIES}
+    unsigned = [Change(path) for path in found.files if path not in sealed]
+    unsigned += [Change(path, note=note) for path, note in odd.items() if path not in sealed]
+    status = Status(
+        snapshot.directory,
+        seal,
+        sorted(altered, key=_path),
+        sorted(missing, key=_path),
+        sorted(
+            (
+                item
+                for item in unsigned
+                if item.path not in named and not paths.is_below(item.path, below)
+            ),
+            key=_path,
+        ),
+        sorted(errors, key=_path),
+        len(sealed),
+        len(unread),
+        sorted(found.ignored),
+    )
+    return status, hashed
+
+
+def _path(change: Change) -> str:
+    return change.path
+
+
+def _altered(path: str, expected: str, size: str, actual: Digest, note: str = "") -> list[Change]:
+    digest = actual.sha256.hex()
+    if digest == expected:
+        return []
+    if not note and actual.size != int(size):
+        note = f"{actual.size:,} bytes, sealed as {int(size):,}"
+    return [Change(path, expected, digest, note)]
+
+
+def _describe(odd: tree.Irregular) -> str:
+    return f"{odd.kind}: '{odd.target}'" if odd.target else odd.kind
+
+
+def _exclusions(directory: str, manifest: fileio.Location | None) -> frozenset[str]:
+    if manifest is None:
+        return tree.ROOT_EXCLUSIONS
+    parent, name = os.path.split(os.path.abspath(manifest))
+    relative = os.path.relpath(os.path.join(os.path.realpath(parent), name), directory)
+    return tree.ROOT_EXCLUSIONS | {relative.replace(os.sep, "/")}
+
+
+def _named(exclude: Collection[str], sealed: list[str]) -> frozenset[str]:
+    """What is usually left out, and is looked at because the manifest names it."""
+    named = set()
+    for path in exclude:
+        for wanted in (path, f"{path}/"):
+            place = bisect_left(sealed, wanted)
+            if place < len(sealed) and (
+                sealed[place] == path or sealed[place].startswith(f"{path}/")
+            ):
+                named.add(path)
+    return frozenset(named)

@@ -1,0 +1,246 @@
+"""The store: what changed in a model, and what need not be read to know it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelseal import tree
+from modelseal.errors import ModelError, UnknownRevisionError
+from modelseal.store import Change, Digest, Store, index, lock, statcache
+from tests.sealed import age, seal_directory, seal_of
+
+
+@pytest.fixture
+def store(model: Path) -> Store:
+    """A store in a model that is sealed, and not so new that it could be changing."""
+    store = Store.init(model)
+    store.add(seal_directory(model), model_dir=model)
+    age(model)
+    return store
+
+
+def listed(changes: list[Change]) -> list[tuple[str, str]]:
+    return [(change.path, change.note) for change in changes]
+
+
+def test_a_clean_model_is_read_once(store: Store, model: Path) -> None:
+    first, second, third = (store.status(model) for _ in range(3))
+    assert (first.clean, first.hashed, first.files) == (True, 3, 3)
+    assert (second.clean, second.hashed) == (third.clean, third.hashed) == (True, 0)
+    assert second.seal == store.latest() and second.directory == str(model)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_differences(store: Store, model: Path, warm: bool) -> None:
+    if warm:
+        assert store.status(model).clean
+        assert store.status(model).clean
+    (model / "config.json").write_text('{"vocab_size": 32001}')
+    (model / "weights" / "model.bin").write_bytes(b"short")
+    (model / "empty.txt").unlink()
+    (model / "new.py").touch()
+    (model / "weights" / "link").symlink_to("model.bin")
+    (model / "sub").mkdir()
+    (model / "sub" / "signed_manifest.json").touch()
+    (model / "signed_manifest.json").touch()
+    status = store.status(model)
+    assert not status.clean
+    assert listed(status.altered) == [
+        ("config.json", ""),
+        ("weights/model.bin", "5 bytes, sealed as 2,048"),
+    ]
+    assert status.altered[0].expected != status.altered[0].actual is not None
+    assert listed(status.missing) == [("empty.txt", "")]
+    assert listed(status.unsigned) == [
+        ("new.py", ""),
+        ("sub/signed_manifest.json", ""),
+        ("weights/link", "symbolic link: 'model.bin'"),
+    ]
+    assert status.hashed == 1
+    again = store.status(
+        model, ignore_paths=["weights", "new.py"], manifest_path=model / "empty.txt"
+    )
+    assert listed(again.unsigned) == [("sub/signed_manifest.json", "")]
+    assert again.ignored == ["new.py", "weights"]
+
+
+def test_what_takes_a_files_place_is_told(store: Store, model: Path) -> None:
+    (model / "config.json").unlink()
+    (model / "config.json").mkdir()
+    (model / "empty.txt").unlink()
+    os.mkfifo(model / "empty.txt")
+    (model / "weights" / "model.bin").unlink()
+    (model / "weights" / "model.bin").symlink_to(model / "elsewhere")
+    (model / "elsewhere").write_bytes(bytes(range(256)) * 8)
+    status = store.status(model)
+    assert listed(status.altered) == [
+        ("empty.txt", "FIFO"),
+        ("weights/model.bin", f"symbolic link: '{model}/elsewhere'"),
+    ]
+    assert listed(status.missing) == [("config.json", "")]
+    followed = store.status(model, follow_symlinks=True)
+    assert listed(followed.altered) == [("empty.txt", "FIFO")]
+
+
+def test_the_same_size_and_times_do_not_hide_a_change(store: Store, model: Path) -> None:
+    assert store.status(model).clean
+    path = model / "config.json"
+    before = path.stat()
+    path.write_text('{"vocab_size": 99999}')
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert listed(store.status(model).altered) == [("config.json", "")]
+
+
+def test_a_change_right_after_hashing_is_seen(model: Path) -> None:
+    store = Store.init(model)
+    store.add(seal_directory(model), model_dir=model)
+    path = model / "config.json"
+    assert store.status(model).clean
+    status = store.status(model)
+    assert status.clean
+    path.write_text('{"vocab_size": 11111}')
+    assert listed(store.status(model).altered) == [("config.json", "")]
+
+
+def test_what_is_too_new_is_not_cached(model: Path) -> None:
+    cache = Store.init(model).stat_cache(model, ["config.json"])
+    future = (model / "config.json").stat()
+    os.utime(model / "config.json", ns=(future.st_atime_ns, 2**62))
+    store = Store.open(model)
+    cache = store.stat_cache(model, ["config.json", "empty.txt"])
+    cache.update({"config.json": Digest(b"x" * 32, 21)})
+    assert store.stat_cache(model, ["config.json"]).known == {}
+
+
+def test_the_cache_serves_whoever_signs(store: Store, model: Path) -> None:
+    files = ["config.json", "empty.txt", "weights/model.bin"]
+    cache = store.stat_cache(model, files, links=["empty.txt"])
+    assert cache.known == {}
+    digests = {path: Digest(os.urandom(32), (model / path).stat().st_size) for path in files}
+    cache.update({**digests, "unknown": Digest(b"x" * 32, 1)})
+    again = store.stat_cache(model, files)
+    assert again.known == {path: digests[path] for path in files if path != "empty.txt"}
+    (model / "config.json").touch()
+    assert list(store.stat_cache(model, files).known) == ["weights/model.bin"]
+    wrong_size = store.stat_cache(model, files)
+    wrong_size.update({"weights/model.bin": Digest(b"y" * 32, 1)})
+    assert store.stat_cache(model, files).known == {
+        "weights/model.bin": digests["weights/model.bin"]
+    }
+
+
+def test_a_false_row_does_not_outlive_the_file(store: Store, model: Path) -> None:
+    assert store.status(model).clean
+    (model / "empty.txt").unlink()
+    collected = store.gc()
+    assert collected.rows == 1
+    assert list(store.stat_cache(model, tree.walk(model).files).known) == [
+        "config.json",
+        "weights/model.bin",
+    ]
+
+
+def test_a_locked_or_read_only_cache_changes_no_answer(store: Store, model: Path) -> None:
+    with lock.held(f"{store.path}/lock", 0):
+        assert [store.status(model).hashed for _ in range(2)] == [3, 3]
+    assert [store.status(model).hashed for _ in range(2)] == [3, 0]
+    Path(store.path, "index.db").unlink()
+    Path(store.path, "index.db").mkdir()
+    assert store.status(model).clean
+
+
+def test_an_unsealed_model(store: Store, model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    status = store.status(other)
+    assert (status.seal, status.clean, status.files) == (None, False, 0)
+    with pytest.raises(ModelError, match="does not exist"):
+        store.status(tmp_path / "nowhere")
+    with pytest.raises(UnknownRevisionError):
+        store.status(model, revision="nobody")
+
+
+def test_an_older_revision_and_a_named_exclusion(store: Store, model: Path) -> None:
+    (model / "config.json").write_text("{}")
+    store.add(seal_directory(model, version="2"), model_dir=model)
+    assert store.status(model).clean
+    old = store.status(model, revision="model@1.0")
+    assert old.seal is not None and old.seal.version == "1.0"
+    assert [change.path for change in old.altered] == ["config.json"]
+    (model / ".git").mkdir()
+    (model / ".git" / "hook").write_text("x")
+    assert store.status(model).clean
+    contents = {path: (model / path).read_bytes() for path in tree.walk(model).files}
+    store.add(
+        seal_of({**contents, ".git/hook": b"y", ".git/lost": b""}, version="3"), model_dir=model
+    )
+    status = store.status(model)
+    assert listed(status.altered) == [(".git/hook", "")]
+    assert listed(status.missing) == [(".git/lost", "")]
+    assert status.unsigned == []
+
+
+def test_a_moved_store_knows_its_model(store: Store, model: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    model.rename(moved)
+    found = Store.find(moved)
+    assert found is not None
+    status = found.status(moved)
+    assert status.clean and status.directory == str(moved)
+
+
+def test_row_30_a_false_index_is_settled_by_reading(store: Store, model: Path) -> None:
+    assert store.status(model).clean
+    path = model / "config.json"
+    wrong = b"\xff" * 32
+    with lock.held(f"{store.path}/lock", 0), index.write(store.path) as opened:
+        row = opened.tree(os.fsencode(model))
+        assert row is not None and statcache.paths_of(row)[0] == path.name
+        # Not by an attacker, who would have set the checksum right.
+        opened.connection.execute("UPDATE trees SET digests = ?", (wrong + row.digests[32:],))
+        opened.connection.commit()
+    status = store.status(model)
+    assert (status.clean, status.hashed) == (True, 3)
+
+
+def test_status_loads_little(store: Store, model: Path) -> None:
+    probe = """
+import sys
+from modelseal.store import Store
+store = Store.find(sys.argv[1])
+assert store.status(sys.argv[1]).clean and store.status(sys.argv[1]).clean
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", probe, model], capture_output=True, text=True, check=True
+    )
+    heavy = {"msgspec", "cryptography", "blake3", "pathlib", "dataclasses", "json", "tqdm"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_a_child_measures_what_its_parent_would(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statcache, "_WORTH_A_CHILD", 2)
+    os.mkfifo(model / "fifo")
+    files = ["config.json", "gone", "empty.txt", "fifo", "weights/model.bin"]
+    alone = statcache.measure(str(model), files, fork=False)
+    assert statcache.measure(str(model), files, fork=True) == alone
+    assert sorted(statcache.unpack(files, alone)) == [
+        "config.json",
+        "empty.txt",
+        "weights/model.bin",
+    ]
+    info = (model / "config.json").stat()
+    assert statcache.unpack(files, alone)["config.json"] == (
+        *(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns),
+    )
+
+    def no_child() -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "fork", no_child)
+    assert statcache.measure(str(model), files, fork=True) == alone
