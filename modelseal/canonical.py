@@ -1,6 +1,7 @@
 """A document's only bytes: what is signed, and what a document is named by."""
 
 import codecs
+import hashlib
 from typing import Final
 
 import msgspec
@@ -21,6 +22,11 @@ def canonical(document: Document) -> bytes:
     as RFC 3339 with `Z` for UTC and microseconds only where they aren't zero.
     """
     return escape(_encoder.encode(document))
+
+
+def identifier(document: Document) -> str:
+    """What a document is named by: the SHA-256 of its canonical bytes, in hex."""
+    return hashlib.sha256(canonical(document)).hexdigest()
 
 
 def escape(data: bytes) -> bytes:

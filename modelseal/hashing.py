@@ -9,7 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from modelseal import workers
 from modelseal.digests import BLAKE3, SHA256, Answer, hash_large, hash_small
@@ -32,6 +32,15 @@ Progress = Callable[[int, int], None]
 """Called with the bytes hashed so far, and with those there are in all, 0 while nobody knows."""
 
 _Task = Callable[[Tick], list[Answer]]
+
+
+class Options(TypedDict, total=False):
+    """How to hash, as `hash_files` takes it: for those who pass it on."""
+
+    jobs: int
+    fork: bool
+    executor: "Executor | None"
+    progress: Progress | None
 
 
 class FileDigest(NamedTuple):
@@ -165,6 +174,7 @@ class _Engine:
         total = sum(size for _, size in files)
         self._total = self._total or self._done + total
         alone = total < _ALONE_BYTES
+        self._jobs = min(self._jobs, 1 + total // _ALONE_BYTES)  # a worker must be worth its start
         tasks = [
             partial(hash_large, self._top, path, size, path in links, self._algorithms)
             for path, size in files
@@ -197,9 +207,8 @@ class _Engine:
         """`theirs` is how children do the tasks: only what may die of it can use a map."""
         try:
             return workers.run(theirs, workers=self._jobs, tick=self._tick, ahead=ahead)
-        except OSError:
-            # No process or descriptor is to be had: slower, but here.
-            return self._here(tasks)
+        except workers.NoWorkersError:
+            return self._here(tasks)  # slower, but done
 
     def _in_threads(self, tasks: Sequence[_Task]) -> list[list[Answer] | Died]:
         from concurrent.futures import ThreadPoolExecutor

@@ -100,3 +100,10 @@ def normalise(path: str) -> str:
     if path.startswith("/"):
         raise FormatError(f"path {path!r} is absolute", hint="name it relative to the model")
     return check("/".join(parts))
+
+
+def normalise_all(paths: Collection[str]) -> set[str]:
+    """As `normalise`, for several. Raises TypeError for a string in place of a collection."""
+    if isinstance(paths, str):
+        raise TypeError("a collection of paths is needed, not one string")
+    return {normalise(path) for path in paths}

@@ -50,6 +50,8 @@ class Report(msgspec.Struct, kw_only=True):
     checked: how many files were hashed and compared.
     passed: the paths of those that are as signed, in manifest order.
     ignored: paths left out because the caller said so.
+    objections: what the store knows against a manifest that is well signed, with its reason.
+    unchecked: paths that were left alone once others had failed.
     hints: what to try next.
     """
 
@@ -67,15 +69,18 @@ class Report(msgspec.Struct, kw_only=True):
     unsigned: list[Unsigned] = []
     ignored: list[str] = []
     errors: list[Fault] = []
+    objections: list[tuple[Reason, str]] = []
+    unchecked: list[str] = []
     warnings: list[str] = []
     hints: list[str] = []
 
     def conclude(self) -> None:
-        """Set `reason` from what was found in the files."""
+        """Set `reason` from what was found."""
         found = (
             (self.altered, Reason.FILE_ALTERED),
             (self.missing, Reason.FILE_MISSING),
             (self.unsigned, Reason.FILE_UNSIGNED),
+            (self.objections, self.objections[0][0] if self.objections else None),
             (self.errors, self.errors[0].reason if self.errors else None),
         )
         self.reason = next((reason for items, reason in found if items), None)
@@ -90,5 +95,5 @@ class Report(msgspec.Struct, kw_only=True):
         """0 verified; 2 not verified; 1 where nothing is wrong but something can't be judged."""
         if self.valid:
             return EXIT_OK
-        wrong = not self.signature_valid or self.altered or self.missing or self.unsigned
-        return EXIT_NOT_VERIFIED if wrong else EXIT_ERROR
+        wrong = self.altered or self.missing or self.unsigned or self.objections
+        return EXIT_NOT_VERIFIED if wrong or not self.signature_valid else EXIT_ERROR

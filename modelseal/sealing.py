@@ -1,16 +1,20 @@
 """The signing flow: a directory → entries → manifest → signature → document."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
-from modelseal import fileio, hashing, keys, paths, signatures, tree
-from modelseal.errors import ModelError, ModelSealError, OverwriteError
-from modelseal.structs import FileEntry, ModelManifest, SignedManifest
+from modelseal import documents, fileio, hashing, keys, paths, signatures, tree
+from modelseal.canonical import identifier
+from modelseal.digests import BLAKE3, SHA256
+from modelseal.errors import FormatError, ModelError, ModelSealError, OverwriteError
+from modelseal.store import Digest
+from modelseal.structs import DOCUMENT_LIMIT, FileEntry, ModelManifest, SignedManifest
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from modelseal.store import Seal, Store
 
 DEFAULT_NAME: Final = "signed_manifest.json"
 
@@ -19,6 +23,31 @@ _HINT_SNAPSHOT: Final = (
     "this looks like a Hugging Face snapshot: '--follow-symlinks' takes its links as the files"
 )
 HINT_POINTER: Final = "fetch the content first: git lfs pull"
+
+
+class Sealed(NamedTuple):
+    """A signed model.
+
+    signed: the signed manifest. changed: whether it is a new one.
+    hashed: how many files were read for it.
+    seal: what the store keeps of it, if it is new and there is a store.
+    """
+
+    signed: SignedManifest
+    changed: bool
+    hashed: int
+    seal: "Seal | None" = None
+
+
+class _Survey(NamedTuple):
+    """What was found in a model directory.
+
+    hashed: how many of the files were read. remember: tells the store's stat cache of them.
+    """
+
+    digests: dict[str, hashing.FileDigest]
+    hashed: int
+    remember: Callable[[], None]
 
 
 class ModelSigner:
@@ -36,11 +65,8 @@ class ModelSigner:
         output: fileio.Location | None = None,
         ignore_paths: Collection[str] = (),
         follow_symlinks: bool = False,
-        jobs: int = 0,
-        fork: bool = False,
-        executor: "Executor | None" = None,
-        progress: hashing.Progress | None = None,
         warn: Callable[[str], None] | None = None,
+        **how: Unpack[hashing.Options],
     ) -> ModelManifest:
         """Describe every file below `model_dir`, in the order of their paths.
 
@@ -48,52 +74,21 @@ class ModelSigner:
         output: where the signed manifest will be, to leave that file out.
         ignore_paths: left out with their subtrees, relative to the model.
         follow_symlinks: take links to regular files as those files.
-        jobs, fork, executor, progress: as in `hashing.hash_files`.
         warn: told of each followed link that leads out of the model.
+        how: jobs, fork, executor and progress, as in `hashing.hash_files`.
         Raises ModelError, a ValueError, for a directory that isn't one, is empty, or holds what
         can't be signed; FileUnreadableError; FileChangedError; FormatError.
         """
-        found = tree.walk(
+        survey = _survey(
             model_dir,
-            exclude=exclusions(model_dir, output),
-            ignore={paths.normalise(path) for path in ignore_paths},
+            output=output,
+            ignore_paths=ignore_paths,
             follow_symlinks=follow_symlinks,
+            warn=warn,
+            **how,
         )
-        written = _relative(output, model_dir) if output is not None else DEFAULT_NAME
-        # Another run is writing its manifest, or was killed at it: no file of the model.
-        found.files = [path for path in found.files if not fileio.is_temporary(path, written)]
-        _refuse_oddities(found, model_dir)
-        if warn:
-            for path in found.outside:
-                warn(outside_warning(path, found.links[path]))
-        digests = hashing.hash_files(
-            model_dir,
-            found.files,
-            links=found.links,
-            jobs=jobs,
-            fork=fork,
-            executor=executor,
-            progress=progress,
-        )
-        entries = []
-        for path, digest in zip(found.files, digests, strict=True):
-            if isinstance(digest, ModelSealError):
-                raise digest
-            if digest.lfs_pointer:
-                raise ModelError(f"'{path}' is a git-lfs pointer", hint=HINT_POINTER)
-            entries.append(
-                FileEntry(path=path, size_bytes=digest.size, sha256_hash=digest.sha256.hex())
-            )
-        return ModelManifest(
-            model_name=model_name or os.path.basename(os.path.abspath(model_dir)),
-            model_version=model_version,
-            framework=framework,
-            files=entries,
-            total_size_bytes=sum(entry.size_bytes for entry in entries),
-            created_at=datetime.now(UTC),
-            author=author,
-            description=description,
-        )
+        about = (model_name, model_version, framework, author, description)
+        return _describe(model_dir, survey.digests, *about)
 
     def sign_manifest(
         self,
@@ -110,6 +105,197 @@ class ModelSigner:
         return signatures.sign_manifest(
             manifest, key, signer_id=signer_id, signed_at=datetime.now(UTC)
         )
+
+    def sign_model(
+        self,
+        model_dir: fileio.Location,
+        private_key_bytes: bytes,
+        signer_id: str,
+        output: fileio.Location,
+        *,
+        password: bytes | None = None,
+        model_name: str = "",
+        model_version: str = "0.0.0",
+        framework: str = "unknown",
+        author: str = "",
+        description: str = "",
+        store: "Store | None" = None,
+        incremental: bool = False,
+        if_changed: bool = False,
+        precheck: bool = False,
+        allow_version_reuse: bool = False,
+        ignore_paths: Collection[str] = (),
+        follow_symlinks: bool = False,
+        warn: Callable[[str], None] | None = None,
+        **how: Unpack[hashing.Options],
+    ) -> Sealed:
+        """The whole job: describe a model, sign it, put it into the store, write the manifest.
+
+        output: where the signed manifest goes.
+        store: where the seal is kept; one that isn't there yet is made when all else is done.
+        incremental: files that the store's stat cache vouches for are not read again.
+        if_changed: do nothing where `output` already is what would be written, but for times.
+        precheck: record BLAKE3 digests in the store, for a quicker "no" when verifying.
+        allow_version_reuse: let a sealed name and version name other files from now on.
+        The rest as in `create_manifest` and `sign_manifest`.
+        Raises as those; OverwriteError where `output` is something else; what `Store.add` raises.
+        """
+        key = keys.load_private(private_key_bytes, password)
+        check_output(output)
+        about = (model_name, model_version, framework, author, description)
+        # What can't be said of a model is refused before hours go into hashing it.
+        _describe(model_dir, {}, *about)
+        signatures.check_signer(signer_id)
+        survey = _survey(
+            model_dir,
+            output=output,
+            store=store,
+            incremental=incremental,
+            algorithms=(SHA256, BLAKE3) if precheck else (SHA256,),
+            ignore_paths=ignore_paths,
+            follow_symlinks=follow_symlinks,
+            warn=warn,
+            **how,
+        )
+        manifest = _describe(model_dir, survey.digests, *about)
+        if if_changed and (earlier := _unchanged(manifest, output, key, signer_id, store)):
+            survey.remember()
+            return Sealed(earlier, changed=False, hashed=survey.hashed)
+        if store is not None and os.path.lexists(store.path):
+            store.check_version(
+                manifest.model_name,
+                manifest.model_version,
+                [(entry.path, entry.sha256_hash) for entry in manifest.files],
+                allow_version_reuse=allow_version_reuse,
+            )
+        signed = signatures.sign_manifest(
+            manifest, key, signer_id=signer_id, signed_at=datetime.now(UTC)
+        )
+        seal = None
+        if store is not None:
+            # Before the manifest: a store that can't take it leaves everything as it was.
+            if not os.path.lexists(store.path):
+                store.init(store.root)
+            seal = store.add(
+                signed,
+                model_dir=model_dir,
+                blake3={p: digest.blake3 for p, digest in survey.digests.items() if digest.blake3},
+                allow_version_reuse=allow_version_reuse,
+            )
+        save(signed, output)
+        survey.remember()
+        return Sealed(signed, changed=True, hashed=survey.hashed, seal=seal)
+
+
+def _survey(
+    model_dir: fileio.Location,
+    *,
+    output: fileio.Location | None,
+    store: "Store | None" = None,
+    incremental: bool = False,
+    algorithms: Sequence[str] = (SHA256,),
+    ignore_paths: Collection[str],
+    follow_symlinks: bool,
+    warn: Callable[[str], None] | None,
+    **how: Unpack[hashing.Options],
+) -> _Survey:
+    """Walk and hash a model. Raises for the first thing that can't be signed."""
+    found = tree.walk(
+        model_dir,
+        exclude=exclusions(model_dir, output),
+        ignore=paths.normalise_all(ignore_paths),
+        follow_symlinks=follow_symlinks,
+    )
+    written = DEFAULT_NAME if output is None else _relative(output, model_dir)
+    # Another run is writing its manifest, or was killed at it: no file of the model.
+    found.files = [path for path in found.files if not fileio.is_temporary(path, written)]
+    _refuse_oddities(found, model_dir)
+    if warn:
+        for path in found.outside:
+            warn(outside_warning(path, found.links[path]))
+    # What the cache will say of a file is what was seen before the file was read.
+    cache = store.stat_cache(model_dir, found.files, links=found.links) if store else None
+    known = cache.known if cache and incremental else {}
+    unknown = [path for path in found.files if path not in known]
+    outcomes = hashing.hash_files(
+        model_dir, unknown, links=found.links, algorithms=algorithms, **how
+    )
+    digests = {path: hashing.FileDigest(*digest) for path, digest in known.items()}
+    for path, outcome in zip(unknown, outcomes, strict=True):
+        if isinstance(outcome, ModelSealError):
+            raise outcome
+        if outcome.lfs_pointer:
+            raise ModelError(f"'{path}' is a git-lfs pointer", hint=HINT_POINTER)
+        digests[path] = outcome
+    fresh = {path: Digest(digests[path].sha256, digests[path].size) for path in unknown}
+    remember = partial(cache.update, fresh) if cache else _forget
+    return _Survey({path: digests[path] for path in found.files}, len(unknown), remember)
+
+
+def _forget() -> None:
+    pass
+
+
+def _describe(
+    model_dir: fileio.Location,
+    digests: Mapping[str, hashing.FileDigest],
+    model_name: str,
+    model_version: str,
+    framework: str,
+    author: str,
+    description: str,
+) -> ModelManifest:
+    return ModelManifest(
+        model_name=model_name or os.path.basename(os.path.abspath(model_dir)),
+        model_version=model_version,
+        framework=framework,
+        files=[
+            FileEntry(path=path, size_bytes=digest.size, sha256_hash=digest.sha256.hex())
+            for path, digest in digests.items()
+        ],
+        total_size_bytes=sum(digest.size for digest in digests.values()),
+        created_at=datetime.now(UTC),
+        author=author,
+        description=description,
+    )
+
+
+def _unchanged(
+    manifest: ModelManifest,
+    output: fileio.Location,
+    key: keys.PrivateKey,
+    signer_id: str,
+    store: "Store | None",
+) -> SignedManifest | None:
+    """What `output` holds, where it says the same as `manifest` but for the time."""
+    if not os.path.lexists(output):
+        return None
+    try:
+        earlier = load(output)
+    except FormatError:
+        return None
+    same = (
+        earlier.manifest.model_copy(update={"created_at": manifest.created_at}) == manifest
+        and earlier.signature.signer_id == signer_id
+        and signatures.check(earlier, key.public_key()).valid
+    )
+    if same and store is not None:
+        about = (manifest.model_name, manifest.model_version)
+        same = store.known(*about) == identifier(earlier)
+    return earlier if same else None
+
+
+def load(path: fileio.Location) -> SignedManifest:
+    """Read a signed manifest. Raises OSError, FormatError."""
+    return decode(fileio.read_bounded(path, DOCUMENT_LIMIT), os.fspath(path))
+
+
+def decode(data: bytes, name: str) -> SignedManifest:
+    """Decode a signed manifest that came from `name`. Raises FormatError."""
+    try:
+        return documents.decode(data, SignedManifest)
+    except FormatError as err:
+        raise FormatError(f"malformed manifest '{name}': {err}") from None
 
 
 def exclusions(model_dir: fileio.Location, manifest: fileio.Location | None) -> frozenset[str]:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from modelseal import keys
 from modelseal.canonical import canonical
-from modelseal.errors import KeyLoadError
+from modelseal.errors import FormatError, KeyLoadError
 from modelseal.structs import ModelManifest, Signature, SignedManifest, VerificationResult
 
 _is_hex = re.compile(r"[0-9a-f]+").fullmatch
@@ -54,6 +54,16 @@ def sign_manifest(
             signer_id=signer_id,
         ),
     )
+
+
+def check_signer(signer_id: str) -> None:
+    """Refuse a name that nobody can be known by. Raises FormatError."""
+    if not signer_id:
+        raise FormatError("signer_id: it is empty")
+    try:
+        signer_id.encode()
+    except UnicodeEncodeError:
+        raise FormatError(f"signer_id: {signer_id!r} is not valid Unicode") from None
 
 
 def check(signed: SignedManifest, key: keys.PublicKey) -> VerificationResult:

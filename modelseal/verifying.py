@@ -1,31 +1,28 @@
 """The checking flow: signature first, then every file, then what nobody signed."""
 
-import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from modelseal import diff, documents, fileio, hashing, keys, paths, signatures, tree
-from modelseal.errors import FormatError, KeyLoadError, ModelSealError, Reason
-from modelseal.report import Altered, Fault, Report, Unsigned
-from modelseal.sealing import HINT_POINTER, exclusions, hint_for, outside_warning
-from modelseal.structs import (
-    DOCUMENT_LIMIT,
-    FileEntry,
-    ModelManifest,
-    SignedManifest,
-    VerificationResult,
+from modelseal import fileio, hashing, keys, paths, signatures
+from modelseal.canonical import identifier
+from modelseal.comparing import check_files, hint_unsigned
+from modelseal.errors import (
+    FormatError,
+    KeyLoadError,
+    ModelSealError,
+    Reason,
+    VersionReusedError,
 )
+from modelseal.report import Report
+from modelseal.sealing import exclusions
+from modelseal.structs import ModelManifest, SignedManifest, VerificationResult
 from modelseal.trust import PublisherRegistry
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from modelseal.store import Store
 
-_DOWNLOAD_CACHE: Final = ".cache/huggingface"
-_HINT_CACHE: Final = f"leave the download cache out: --ignore-path {_DOWNLOAD_CACHE}"
-_HINT_UNSIGNED: Final = (
-    "a loader may run what nobody signed: remove it, or let it pass with '--ignore-unsigned-files'"
-)
 _FIRST_PLAUSIBLE_YEAR: Final = 2000
 
 
@@ -59,7 +56,7 @@ class ModelVerifier:
         """
         report = Report(manifest=manifest)
         try:
-            _check_files(report, model_dir, follow_symlinks=follow_symlinks)
+            check_files(report, model_dir, follow_symlinks=follow_symlinks)
         except (ModelSealError, OSError):
             report.passed.clear()
         passed = set(report.passed)
@@ -76,10 +73,10 @@ class ModelVerifier:
         ignore_paths: Collection[str] = (),
         ignore_unsigned_files: bool = False,
         follow_symlinks: bool = False,
-        jobs: int = 0,
-        fork: bool = False,
-        executor: "Executor | None" = None,
-        progress: hashing.Progress | None = None,
+        store: "Store | None" = None,
+        precheck: bool = False,
+        no_rollback: bool = False,
+        **how: Unpack[hashing.Options],
     ) -> Report:
         """The whole check: the signature, who made it, every signed file, and nothing beside them.
 
@@ -90,7 +87,12 @@ class ModelVerifier:
         ignore_paths: not checked, with their subtrees, relative to the model.
         ignore_unsigned_files: let files pass that nobody signed.
         follow_symlinks: take links to regular files as those files.
-        jobs, fork, executor, progress: as in `hashing.hash_files`.
+        store: what it knows counts against the model, never for it: other files under this name
+        and version, a later manifest that was verified before. A good answer is noted there.
+        precheck: let the BLAKE3 digests in the store choose what is looked at first, and stop
+        where a file is not as signed.
+        no_rollback: an older manifest than the one last verified is not just worth a warning.
+        how: jobs, fork, executor and progress, as in `hashing.hash_files`.
         Raises KeyLoadError for a key that can't be used, FormatError for a manifest that names
         no file, ModelError where `model_dir` is no directory. What is wrong with the model is in
         the report.
@@ -106,38 +108,29 @@ class ModelVerifier:
         if not report.signature_valid:
             return report
         _question_time(report, signed_manifest.manifest.created_at)
-        if model_dir is None:
-            return report
-        _check_files(
-            report,
-            model_dir,
-            exclude=exclusions(model_dir, manifest_path),
-            ignore={paths.normalise(path) for path in ignore_paths},
-            follow_symlinks=follow_symlinks,
-            jobs=jobs,
-            fork=fork,
-            executor=executor,
-            progress=progress,
-        )
-        if ignore_unsigned_files:
-            report.unsigned.clear()
+        latest = True
+        if store is not None:
+            latest = _ask_store(report, store, signed_manifest, no_rollback=no_rollback)
+        if model_dir is not None:
+            check_files(
+                report,
+                model_dir,
+                exclude=exclusions(model_dir, manifest_path),
+                ignore=paths.normalise_all(ignore_paths),
+                follow_symlinks=follow_symlinks,
+                recorded=_recorded(report, store) if precheck and store is not None else {},
+                **how,
+            )
+            if ignore_unsigned_files:
+                report.unsigned.clear()
+            if report.unsigned:
+                report.hints.append(hint_unsigned(report.unsigned))
         report.conclude()
-        if report.unsigned:
-            report.hints.append(_hint_unsigned(report.unsigned))
+        if report.valid and latest and model_dir is not None and store is not None:
+            # It serves the next check's warnings: a store that can't take it is no failure.
+            with suppress(ModelSealError, OSError):
+                store.note_verified(signed_manifest)
         return report
-
-
-def load(path: fileio.Location) -> SignedManifest:
-    """Read a signed manifest. Raises OSError, FormatError."""
-    return decode(fileio.read_bounded(path, DOCUMENT_LIMIT), os.fspath(path))
-
-
-def decode(data: bytes, name: str) -> SignedManifest:
-    """Decode a signed manifest that came from `name`. Raises FormatError."""
-    try:
-        return documents.decode(data, SignedManifest)
-    except FormatError as err:
-        raise FormatError(f"malformed manifest '{name}': {err}") from None
 
 
 def _check_signature(
@@ -170,123 +163,60 @@ def _question_time(report: Report, created_at: datetime) -> None:
     said = created_at.isoformat()
     if created_at.tzinfo is None:
         report.warnings.append(f"created_at {said} has no time zone")
-        created_at = created_at.replace(tzinfo=UTC)
-    if created_at > datetime.now(UTC):
+    if _as_utc(created_at) > datetime.now(UTC):
         report.warnings.append(f"created_at {said} is in the future: is a clock wrong?")
     elif created_at.year < _FIRST_PLAUSIBLE_YEAR:
         report.warnings.append(f"created_at {said} is too long ago to be true")
 
 
-def _check_files(
-    report: Report,
-    model_dir: fileio.Location,
-    *,
-    exclude: frozenset[str] = tree.ROOT_EXCLUSIONS,
-    ignore: Collection[str] = (),
-    follow_symlinks: bool = False,
-    jobs: int = 0,
-    fork: bool = False,
-    executor: "Executor | None" = None,
-    progress: hashing.Progress | None = None,
-) -> None:
-    """Compare a directory with the report's manifest, and enter what is found."""
-    signed = {entry.path: entry for entry in report.manifest.files}
-    # What is usually left out is looked at where the manifest names it.
-    tops = {path.partition("/")[0] for path in signed}
-    named = {path for path in exclude if path in tops or path in signed}
-    found = tree.walk(
-        model_dir, exclude=exclude - named, ignore=ignore, follow_symlinks=follow_symlinks
-    )
-    absent = signed.keys() - set(found.files)
-    for path, twin in tree.folded(model_dir, absent, signed.keys() - absent):
-        raise FormatError(f"'{path}' and '{twin}' are one file on this file system")
-    files = [path for path in found.files if path in signed]
-    outcomes = hashing.hash_files(
-        model_dir,
-        files,
-        links=found.links,
-        jobs=jobs,
-        fork=fork,
-        executor=executor,
-        progress=progress,
-        total=sum(signed[path].size_bytes for path in files),
-    )
-    _enter_oddities(report, found, ignore)
-    actual: dict[str, hashing.FileDigest] = {}
-    for path, outcome in zip(files, outcomes, strict=True):
-        if isinstance(outcome, ModelSealError):
-            report.errors.append(Fault(path, str(outcome), outcome.reason))
-        else:
-            actual[path] = outcome
-    unjudged = {*ignore, *(fault.path for fault in report.errors)}
-    expected = {
-        path: entry
-        for path, entry in signed.items()
-        if "." not in unjudged and not paths.is_below(path, unjudged)
+def _as_utc(time: datetime) -> datetime:
+    """A time without a zone is taken for UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def _recorded(report: Report, store: "Store") -> dict[str, bytes]:
+    """Path → BLAKE3, where the store has one for the content that was signed."""
+    by_sha256 = store.blake3({bytes.fromhex(e.sha256_hash) for e in report.manifest.files})
+    if not by_sha256:
+        report.warnings.append("the store has no BLAKE3 of this model: nothing to check first")
+    return {
+        entry.path: by_sha256[digest]
+        for entry in report.manifest.files
+        if (digest := bytes.fromhex(entry.sha256_hash)) in by_sha256
     }
-    _enter_difference(report, expected, actual, found)
-    unsigned = (Unsigned(path) for path in found.files if path not in signed)
-    odd = (Unsigned(odd.path, describe(odd)) for odd in found.irregular if odd.path not in signed)
-    report.unsigned += [
-        item
-        for item in sorted([*unsigned, *odd])
-        if item.path not in named
-        and not paths.is_below(item.path, named & tree.EXCLUDED_DIRECTORIES)
-    ]
-    report.checked = len(actual)
-    if not expected and not report.errors:
-        report.errors.append(Fault("", "every signed file was ignored", Reason.FILE_MISSING))
 
 
-def _enter_oddities(report: Report, found: tree.Tree, ignore: Collection[str]) -> None:
-    for path, error in found.unlistable:
-        message = f"cannot read '{path}': {(error.strerror or 'unknown error').lower()}"
-        report.errors.append(Fault(path, message, Reason.FILE_UNREADABLE))
-    report.warnings += [outside_warning(path, found.links[path]) for path in found.outside]
-    named = paths.parents(entry.path for entry in report.manifest.files)
-    named.update(entry.path for entry in report.manifest.files)
-    report.ignored = sorted({*found.ignored, *(path for path in ignore if path in named)})
+def _ask_store(
+    report: Report, store: "Store", signed: SignedManifest, *, no_rollback: bool
+) -> bool:
+    """Hold a manifest against what the store has seen before; a damaged one only warns.
 
-
-def _enter_difference(
-    report: Report,
-    expected: Mapping[str, FileEntry],
-    actual: Mapping[str, hashing.FileDigest],
-    found: tree.Tree,
-) -> None:
-    difference = diff.compare(
-        {path: (entry.sha256_hash, entry.size_bytes) for path, entry in expected.items()},
-        {path: (digest.sha256.hex(), digest.size) for path, digest in actual.items()},
-    )
-    hints = []
-    for path in difference.altered:
-        entry, digest = expected[path], actual[path]
-        note = ""
-        if digest.lfs_pointer:
-            note = "git-lfs pointer"
-            hints.append(HINT_POINTER)
-        elif digest.size != entry.size_bytes:
-            note = f"{digest.size:,} bytes, signed as {entry.size_bytes:,}"
-        report.altered.append(Altered(path, entry.sha256_hash, digest.sha256.hex(), note))
-    instead = {odd.path: odd for odd in found.irregular}
-    for path in difference.missing:
-        if path in instead:
-            note = describe(instead[path])
-            report.altered.append(Altered(path, expected[path].sha256_hash, None, note))
-        else:
-            report.missing.append(path)
-    wrong = {*difference.altered, *difference.missing}
-    report.passed = [path for path in expected if path not in wrong]
-    hints += [hint_for(odd) for odd in found.irregular]
-    report.hints += list(dict.fromkeys(filter(None, hints)))
-
-
-def describe(odd: tree.Irregular) -> str:
-    """What stands where a regular file should."""
-    return f"{odd.kind}: '{odd.target}'" if odd.target else odd.kind
-
-
-def _hint_unsigned(unsigned: Collection[Unsigned]) -> str:
-    if all(paths.is_below(item.path, [_DOWNLOAD_CACHE]) for item in unsigned):
-        return _HINT_CACHE
-    return _HINT_UNSIGNED
+    Returns whether nothing later was verified.
+    """
+    manifest = signed.manifest
+    try:
+        store.check_version(
+            manifest.model_name,
+            manifest.model_version,
+            [(entry.path, entry.sha256_hash) for entry in manifest.files],
+        )
+    except VersionReusedError as err:
+        report.objections.append((Reason.VERSION_REUSED, str(err)))
+    except (ModelSealError, OSError) as err:
+        report.warnings.append(f"the store can't be asked for this version: {err}")
+    try:
+        last = store.last_verified(manifest.model_name)
+        later = last and _as_utc(datetime.fromisoformat(last.created_at))
+    except (ModelSealError, OSError, ValueError) as err:
+        report.warnings.append(f"the store can't be asked what was verified before: {err}")
+        return True
+    if not last or not later or last.id == identifier(signed):
+        return True
+    if _as_utc(manifest.created_at) >= later:
+        return True
+    message = f"older than version {last.version}, which was verified here {last.verified_at}"
+    if no_rollback:
+        report.objections.append((Reason.ROLLBACK, message))
+    else:
+        report.warnings.append(message)
+    return False

@@ -35,6 +35,10 @@ class Died(NamedTuple):
     signal: int
 
 
+class NoWorkersError(Exception):
+    """No process, or no descriptor to speak with it, is to be had."""
+
+
 def run(
     tasks: Sequence[Callable[[Tick], _Result]], *, workers: int, tick: Tick, ahead: int = 0
 ) -> list[_Result | Died]:
@@ -46,7 +50,7 @@ def run(
     ahead: tasks that a worker holds beside the one at work, so that it needn't wait for the next;
     none where tasks are long, or they would wait for it.
     Returns one result a task, `Died` for one that took its worker with it.
-    Raises OSError where not even one child can be started.
+    Raises NoWorkersError where not even one child can be started.
     """
     if not tasks:
         return []
@@ -96,9 +100,9 @@ class _Pool:
             place = self._free.pop()
             try:
                 child = self._start(place)
-            except OSError:
+            except OSError as err:
                 if not self._children:
-                    raise
+                    raise NoWorkersError from err
                 break  # fewer, then: those at work will do it
             self._children[child.results] = child
             self._poll.register(child.results, select.POLLIN)

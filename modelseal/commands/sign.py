@@ -4,6 +4,11 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from modelseal import arguments, output, prompts
+from modelseal.errors import EXIT_OK, UsageError
+
+TYPE_CHECKING = False  # typing itself would cost every command its import
+if TYPE_CHECKING:
+    from modelseal.store import Store
 
 DESCRIPTION = """\
 Hash every file of a model directory, name them all in a manifest, and sign it. Left out at the top
@@ -40,42 +45,98 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     arguments.add_passphrase_file(parser)
     arguments.add_walk(parser)
+    arguments.add_store(parser)
+    arguments.add_lock_timeout(parser)
+    parser.add_argument("--no-store", action="store_true", help="keep the seal in no store")
+    parser.add_argument(
+        "--incremental",
+        action="store_true",
+        help="don't read files again that look unchanged since they were last hashed",
+    )
+    parser.add_argument(
+        "--if-changed", action="store_true", help="do nothing where the model is as it was sealed"
+    )
+    parser.add_argument(
+        "--precheck",
+        action="store_true",
+        help="record BLAKE3 digests in the store, for 'verify --precheck'",
+    )
+    parser.add_argument(
+        "--allow-version-reuse",
+        action="store_true",
+        help="let a sealed name and version name other files from now on",
+    )
 
 
 def run(args: Namespace) -> int:
     """Sign, and write the signed manifest."""
     from modelseal import keyfiles, sealing
 
+    store = _store(args)
     key, passphrase = _unlock(args.key, args.passphrase_file)
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
     path = args.output or os.path.join(args.model_dir, sealing.DEFAULT_NAME)
-    sealing.check_output(path)
-    signer = sealing.ModelSigner()
     with output.progress("hashing") as progress:
-        manifest = signer.create_manifest(
+        sealed = sealing.ModelSigner().sign_model(
             args.model_dir,
-            args.model_name,
-            args.model_version,
-            args.framework,
-            args.author,
-            args.description,
-            output=path,
+            key,
+            args.signer_id,
+            path,
+            password=passphrase,
+            model_name=args.model_name,
+            model_version=args.model_version,
+            framework=args.framework,
+            author=args.author,
+            description=args.description,
+            store=store,
+            incremental=args.incremental,
+            if_changed=args.if_changed,
+            precheck=args.precheck,
+            allow_version_reuse=args.allow_version_reuse,
             ignore_paths=args.ignore_path,
             follow_symlinks=args.follow_symlinks,
+            warn=output.warning,
             jobs=args.jobs,
             fork=True,
             progress=progress,
-            warn=output.warning,
         )
-    signed = signer.sign_manifest(manifest, key, args.signer_id, passphrase)
-    sealing.save(signed, path)
+    if not sealed.changed:
+        output.line(f"Unchanged since it was signed: {path}")
+        return EXIT_OK
+    manifest = sealed.signed.manifest
     output.line(f"Signed manifest written to: {path}")
     output.line(f"  Files    : {len(manifest.files)}")
     output.line(f"  Total    : {manifest.total_size_bytes:,} bytes")
     output.line(f"  Signer   : {args.signer_id}")
-    output.line(f"  Algorithm: {signed.signature.algorithm.value}")
-    return 0
+    output.line(f"  Algorithm: {sealed.signed.signature.algorithm.value}")
+    if args.incremental:
+        output.line(f"  Read     : {sealed.hashed} files; the others look unchanged")
+    if sealed.seal is not None:
+        output.line(f"  Seal     : {sealed.seal.id[: output.ID_DIGITS]}")
+    return EXIT_OK
+
+
+def _store(args: Namespace) -> "Store | None":
+    """Where the seal is kept: a store that is found, or the one to be made in the model."""
+    if args.no_store:
+        for option in ("store", "incremental", "precheck", "allow_version_reuse"):
+            if getattr(args, option) not in (None, False):
+                raise UsageError(f"--{option.replace('_', '-')} needs a store, --no-store has none")
+        return None
+    from modelseal.errors import StoreMissingError
+    from modelseal.store import Store
+
+    try:
+        return arguments.find_store(args, args.model_dir)
+    except StoreMissingError:
+        if args.store is not None or os.environ.get("MODELSEAL_DIR"):
+            raise
+    if os.path.isdir(args.model_dir) and not os.access(args.model_dir, os.W_OK):
+        output.warning(f"'{args.model_dir}' can't be written, so there is no store of this seal")
+        return None
+    path = os.path.join(os.path.abspath(args.model_dir), ".modelseal")
+    return Store(path, lock_timeout=args.lock_timeout)
 
 
 def _unlock(path: str, passphrase_file: str | None) -> tuple[bytes, bytes | None]:

@@ -5,10 +5,13 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from modelseal import arguments, output
-from modelseal.errors import UsageError
+from modelseal.errors import FormatError, ModelError, StoreError, StoreMissingError, UsageError
 
 if TYPE_CHECKING:
     from modelseal.report import Altered, Report
+    from modelseal.store import Store
+    from modelseal.structs import SignedManifest
+    from modelseal.trust import PublisherRegistry
 
 DESCRIPTION = """\
 Check who signed a manifest and, with --model-dir, that every byte of the model is as signed and
@@ -25,7 +28,14 @@ modelseal verify --manifest m.json --key alice.pem --model-dir my-model \\
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Define the command's options."""
-    parser.add_argument("--manifest", metavar="PATH", required=True, help="signed manifest")
+    parser.add_argument(
+        "revision",
+        metavar="REV",
+        nargs="?",
+        help="in place of --manifest, a sealed model: NAME, NAME@VERSION, an id, or a path; "
+        "checked where it was signed unless --model-dir says otherwise",
+    )
+    parser.add_argument("--manifest", metavar="PATH", help="signed manifest; - is standard input")
     parser.add_argument("--key", metavar="PATH", help="public key of the signer: PEM or OpenSSH")
     parser.add_argument(
         "--registry", metavar="FILE", help="trusted publishers; the signer must be one of them"
@@ -37,6 +47,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="let files pass that the manifest does not name",
     )
     arguments.add_walk(parser)
+    arguments.add_store(parser)
+    parser.add_argument(
+        "--precheck",
+        action="store_true",
+        help="look first at files whose recorded BLAKE3 differs, and stop at the first bad ones",
+    )
+    parser.add_argument(
+        "--no-rollback",
+        action="store_true",
+        help="refuse a manifest older than the one last verified here, instead of warning",
+    )
     parser.add_argument("--quiet", action="store_true", help="print only what is wrong")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
@@ -45,31 +66,29 @@ def run(args: Namespace) -> int:
     """Check, print the report, and let its exit code be ours."""
     if args.key is None and args.registry is None:
         raise UsageError("one of the arguments --key --registry is required")
-    from modelseal import fileio, keyfiles, trust, verifying
-    from modelseal.errors import FormatError
+    if (args.revision is None) == (args.manifest is None):
+        raise UsageError("one of the arguments REV --manifest is required, and not both")
+    from modelseal import keyfiles, verifying
 
-    signed = verifying.load(args.manifest)
+    signed, store, manifest_path = _subject(args)
     public = None
     if args.key is not None:  # an empty one is a mistake, not a wish to go without
         public = keyfiles.KeyManager().load_public_key(args.key)
         keyfiles.check_public(public, args.key)
-    registry = None
-    if args.registry is not None:
-        with fileio.naming("read", args.registry):
-            os.stat(args.registry)  # a new registry is no answer to a mistyped name
-        registry = trust.PublisherRegistry(args.registry)
-        if not registry.list_publishers():
-            raise FormatError(f"registry '{args.registry}' names no publisher")
+    registry = None if args.registry is None else _registry(args.registry)
     with output.progress("hashing") as progress:
         report = verifying.ModelVerifier().verify_model(
             args.model_dir,
             signed,
             public_key_bytes=public,
             registry=registry,
-            manifest_path=args.manifest,
+            manifest_path=manifest_path,
             ignore_paths=args.ignore_path,
             ignore_unsigned_files=args.ignore_unsigned_files,
             follow_symlinks=args.follow_symlinks,
+            store=store,
+            precheck=args.precheck,
+            no_rollback=args.no_rollback,
             jobs=args.jobs,
             fork=True,
             progress=progress,
@@ -81,12 +100,66 @@ def run(args: Namespace) -> int:
     return report.exit_code
 
 
+def _subject(args: Namespace) -> "tuple[SignedManifest, Store | None, str | None]":
+    """What is checked: the signed manifest, the store that knows of it, and where it lies."""
+    start = args.model_dir or "."
+    if args.revision is not None:
+        store, named = arguments.find_sealed(args, args.revision, start)
+        if store is not None:
+            if args.model_dir is None:
+                args.model_dir = _signed_where(args, store, named)
+            return store.get(named), store, None
+        args.manifest = named
+    signed = arguments.load_manifest(args.manifest)
+    store = None
+    if args.model_dir is not None or args.store is not None:
+        try:
+            store = arguments.find_store(args, start)
+        except StoreMissingError:
+            if args.store or args.precheck or args.no_rollback:
+                raise
+        except StoreError as err:
+            # Nobody's store can keep us from verifying.
+            output.warning(f"going without the store: {err}")
+    return signed, store, None if args.manifest == "-" else args.manifest
+
+
+def _signed_where(args: Namespace, store: "Store", id_: str) -> str:
+    """Where the log says the model lies, if that is ours to believe.
+
+    A store that came with a model must not send us to look at another one.
+    """
+    seal = store.seal(id_)
+    named = seal.directory if seal else ""
+    inside = named and os.path.commonpath([store.root, named]) == store.root
+    for directory in (named if inside or args.store else "", store.root):
+        first = os.path.join(directory, store.entries(id_)[0].path) if directory else ""
+        if first and os.path.lexists(first):
+            if not args.json and not args.quiet:
+                output.line(f"Directory: {directory}")
+            return directory
+    raise ModelError(
+        f"the model is not where it was signed, '{named}'", hint="name it with '--model-dir DIR'"
+    )
+
+
+def _registry(path: str) -> "PublisherRegistry":
+    from modelseal import fileio, trust
+
+    with fileio.naming("read", path):
+        os.stat(path)  # a new registry is no answer to a mistyped name
+    registry = trust.PublisherRegistry(path)
+    if not registry.list_publishers():
+        raise FormatError(f"registry '{path}' names no publisher")
+    return registry
+
+
 def _as_json(report: "Report") -> dict[str, object]:
     manifest = report.manifest
     return {
         "valid": report.valid,
         "reason": report.reason,
-        "message": report.signature_error,
+        "message": report.signature_error or "; ".join(said for _, said in report.objections),
         "signer_id": report.signer_id,
         "trusted": report.trusted,
         "fingerprint": report.fingerprint,
@@ -100,6 +173,7 @@ def _as_json(report: "Report") -> dict[str, object]:
         ],
         "missing": report.missing,
         "unsigned": [item.path for item in report.unsigned],
+        "unchecked": report.unchecked,
         "ignored": report.ignored,
         "errors": [
             {"path": path, "message": message, "reason": reason}
@@ -121,6 +195,8 @@ def _print(report: "Report", *, files: bool, quiet: bool) -> None:
         output.line(f"  Signer   : {report.signer_id}{'' if report.trusted else ' (claimed)'}")
         output.line(f"  Key      : {report.fingerprint}")
         output.line(f"  Model    : {report.manifest.model_name} v{report.manifest.model_version}")
+    for reason, said in report.objections:
+        output.line(f"Refused: {said} ({reason})")
     if files:
         if not quiet:
             output.line("Verifying on-disk file hashes...")
@@ -140,15 +216,17 @@ def _print_files(report: "Report", *, quiet: bool) -> None:
         if path in altered:
             _print_altered(altered[path])
     _print_rest(report)
-    if not report.valid:
+    if report.altered or report.missing or report.unsigned or report.errors:
         output.message("One or more files failed verification.")
-    elif not quiet:
+    elif not quiet and report.valid:
         output.line("All files verified successfully.")
 
 
 def _print_rest(report: "Report") -> None:
     for path, note in report.unsigned:
         output.line(f"  [UNSIGNED] {path}{f' ({note})' if note else ''}")
+    for path in report.unchecked:
+        output.line(f"  [NOT CHECKED] {path}")
     for path in report.ignored:
         output.line(f"  [IGNORED] {path}")
     for fault in report.errors:

@@ -1,0 +1,383 @@
+"""`sign` and `verify` with a store: what it remembers, and what it may never decide."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelseal import KeyManager, ModelSigner, ModelVerifier, SignedManifest, sealing
+from modelseal.canonical import identifier
+from modelseal.errors import FormatError, Reason, VersionReusedError
+from modelseal.store import Store
+from tests.conftest import Keys, Result
+
+Run = Callable[..., Result]
+Sign = Callable[..., Result]
+
+WEIGHTS = "weights/model.bin"
+
+
+@pytest.fixture
+def sign(run: Run, model: Path, keys: Keys) -> Sign:
+    """Sign `model` as alice, with more options."""
+
+    def call(*more: str | Path) -> Result:
+        key = ("--key", keys.private, "--signer-id", "alice")
+        return run("sign", "--model-dir", model, *key, *more)
+
+    return call
+
+
+@pytest.fixture
+def verify(run: Run, model: Path, keys: Keys) -> Sign:
+    """Verify something with alice's key."""
+
+    def call(*args: str | Path) -> Result:
+        return run("verify", *args, "--key", keys.public)
+
+    return call
+
+
+def manifest_of(model: Path) -> SignedManifest:
+    """What was signed last."""
+    return sealing.load(model / "signed_manifest.json")
+
+
+def age() -> None:
+    """Let files be older than the cache's entries, or those aren't believed."""
+    time.sleep(0.1)
+
+
+# Signing
+
+
+def test_sign_makes_a_store_in_the_model_and_names_the_seal(sign: Sign, model: Path) -> None:
+    done = sign("--model-version", "1.0")
+    store = Store.open(model)
+    id_ = store.resolve("model@1.0")
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"  Seal     : {id_[:12]}")
+    assert id_ == identifier(manifest_of(model))
+    assert store.get(store.resolve("model")) == manifest_of(model)
+
+
+def test_sign_uses_the_nearest_store_upward(sign: Sign, model: Path) -> None:
+    Store.init(model.parent)
+    sign()
+    assert not (model / ".modelseal").exists()
+    seal = Store.open(model.parent).latest("model")
+    assert seal is not None
+    assert (seal.directory, seal.files) == (str(model), 3)
+
+
+def test_no_store_makes_none(sign: Sign, model: Path) -> None:
+    assert "Seal " not in sign("--no-store").out
+    assert not (model / ".modelseal").exists()
+
+
+@pytest.mark.parametrize("option", ["--incremental", "--precheck", "--allow-version-reuse"])
+def test_what_needs_a_store_says_so(sign: Sign, option: str) -> None:
+    assert sign("--no-store", option) == (
+        64,
+        "",
+        f"error: {option} needs a store, --no-store has none\n",
+    )
+
+
+def test_a_failed_sign_makes_no_store(sign: Sign, model: Path) -> None:
+    (model / "link").symlink_to("config.json")
+    assert sign().code == 1
+    assert not (model / ".modelseal").exists()
+    assert not (model / "signed_manifest.json").exists()
+
+
+def test_a_store_that_is_named_must_be_there(sign: Sign, model: Path, tmp_path: Path) -> None:
+    done = sign("--store", tmp_path / "none")
+    assert (done.code, (model / ".modelseal").exists()) == (1, False)
+
+
+# Incremental
+
+
+def test_incremental_reads_what_may_have_changed(sign: Sign, model: Path) -> None:
+    age()
+    assert "  Read     : 3 files; the others look unchanged" in sign("--incremental").out
+    first = manifest_of(model)
+    (model / "config.json").write_text("{}")
+    done = sign("--incremental")
+    assert "  Read     : 1 files; the others look unchanged" in done.out
+    second = manifest_of(model)
+    assert second.manifest.files[0] != first.manifest.files[0]
+    assert second.manifest.files[1:] == first.manifest.files[1:]
+
+
+def test_without_incremental_everything_is_read(
+    sign: Sign, model: Path, keys: Keys, tmp_path: Path
+) -> None:
+    sign()
+    sealed = ModelSigner().sign_model(
+        model,
+        keys.private.read_bytes(),
+        "alice",
+        model / "signed_manifest.json",
+        store=Store.open(model),
+    )
+    assert sealed.hashed == 3
+
+
+def test_verify_reads_what_the_cache_vouches_for(sign: Sign, verify: Sign, model: Path) -> None:
+    """Content changed behind the clock's back: the cache can't see it, verify does."""
+    path = model / "config.json"
+    age()
+    sign()
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = verify("--manifest", model / "signed_manifest.json", "--model-dir", model)
+    assert (done.code, "  [FAIL] config.json" in done.out) == (2, True)
+
+
+# If changed
+
+
+def test_if_changed_does_nothing_for_the_same(sign: Sign, model: Path) -> None:
+    manifest = model / "signed_manifest.json"
+    sign("--if-changed")
+    before = (manifest.read_bytes(), manifest.stat().st_mtime_ns)
+    assert sign("--if-changed") == (0, f"Unchanged since it was signed: {manifest}\n", "")
+    assert (manifest.read_bytes(), manifest.stat().st_mtime_ns) == before
+    assert len(list(Store.open(model).log())) == 1
+
+
+@pytest.mark.parametrize(
+    "change", ["content", "version", "description", "no manifest", "bad manifest", "no seal"]
+)
+def test_if_changed_signs_what_is_new(sign: Sign, model: Path, change: str) -> None:
+    sign("--if-changed")
+    manifest = model / "signed_manifest.json"
+    more: list[str] = []
+    if change == "content":
+        (model / "config.json").write_text("{}")
+    elif change == "version":
+        more = ["--model-version", "2"]
+    elif change == "description":
+        more = ["--description", "better"]
+    elif change == "no manifest":
+        manifest.unlink()
+    elif change == "bad manifest":
+        text = manifest.read_text()
+        manifest.write_text(text.replace('"signature_hex": "', '"signature_hex": "00'))
+    else:
+        shutil.rmtree(model / ".modelseal")
+    assert "Signed manifest written to" in sign("--if-changed", *more).out
+
+
+def test_if_changed_signs_for_another_key(
+    sign: Sign, run: Run, model: Path, ecdsa_keys: Keys
+) -> None:
+    sign("--if-changed")
+    other = ("--key", ecdsa_keys.private, "--signer-id", "alice", "--if-changed")
+    assert "Signed manifest written" in run("sign", "--model-dir", model, *other).out
+
+
+# One version, one content
+
+
+def test_row_17_other_content_under_a_sealed_version_is_refused(sign: Sign, model: Path) -> None:
+    sign("--model-version", "1.0")
+    before = (model / "signed_manifest.json").read_bytes()
+    (model / "config.json").write_text("{}")
+    done = sign("--model-version", "1.0")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: ")
+    assert "--allow-version-reuse" in done.err
+    assert (model / "signed_manifest.json").read_bytes() == before
+    assert sign("--model-version", "1.0", "--allow-version-reuse").code == 0
+    assert sign("--model-version", "1.1").code == 0
+
+
+def test_the_unversioned_version_may_be_sealed_again(sign: Sign, model: Path) -> None:
+    sign()
+    (model / "config.json").write_text("{}")
+    assert sign().code == 0
+
+
+def test_row_17_verify_refuses_a_reused_version(
+    sign: Sign, verify: Sign, run: Run, keys: Keys, model: Path
+) -> None:
+    sign("--model-version", "1.0")
+    (model / "config.json").write_text("{}")
+    key = ("--key", keys.private, "--signer-id", "alice", "--model-version", "1.0")
+    assert run("sign", "--model-dir", model, *key, "--no-store").code == 0
+    args = ("--manifest", model / "signed_manifest.json", "--model-dir", model)
+    done = verify(*args)
+    assert done.code == 2
+    assert done.out.splitlines()[4].startswith("Refused: ")
+    assert "[FAIL]" not in done.out
+    assert "All files verified" not in done.out
+    report = json.loads(verify(*args, "--json").out)
+    assert (report["valid"], report["reason"]) == (False, "version-reused")
+
+
+def test_row_17_an_older_manifest_than_the_last_one_verified(
+    sign: Sign, verify: Sign, model: Path, tmp_path: Path
+) -> None:
+    args = ("--manifest", model / "signed_manifest.json", "--model-dir", model)
+    sign("--model-version", "1.0")
+    old = (model / "signed_manifest.json").read_bytes()
+    sign("--model-version", "2.0")
+    assert verify(*args, "--no-rollback").code == 0
+    (model / "signed_manifest.json").write_bytes(old)
+    done = verify(*args)
+    assert (done.code, done.err.startswith("warning: older than version 2.0")) == (0, True)
+    refused = json.loads(verify(*args, "--no-rollback", "--json").out)
+    assert (refused["valid"], refused["reason"]) == (False, "rollback")
+    # Its success was noted, but what was verified later stays the mark.
+    assert verify(*args, "--no-rollback").code == 2
+
+
+# Revisions
+
+
+@pytest.mark.parametrize("revision", ["model", "model@1.0", "id"])
+def test_a_revision_is_checked_where_it_was_signed(
+    sign: Sign, verify: Sign, model: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    sign("--model-version", "1.0")
+    monkeypatch.chdir(model)
+    if revision == "id":
+        revision = identifier(manifest_of(model))[:8]
+    done = verify(revision)
+    assert (done.code, done.out.splitlines()[0]) == (0, f"Directory: {model}")
+    (model / "config.json").write_text("{}")
+    assert verify(revision).code == 2
+
+
+def test_a_moved_model_takes_its_store_along(
+    sign: Sign, verify: Sign, model: Path, tmp_path: Path
+) -> None:
+    sign()
+    moved = model.rename(tmp_path / "moved")
+    done = verify("model", "--store", moved)
+    assert (done.code, done.out.splitlines()[0]) == (0, f"Directory: {moved}")
+
+
+def test_a_store_that_came_along_sends_nobody_elsewhere(
+    sign: Sign, verify: Sign, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign()
+    copy = tmp_path / "delivered"
+    shutil.copytree(model, copy)
+    (copy / "config.json").write_text("{}")
+    monkeypatch.chdir(copy)
+    done = verify("model")
+    assert (done.code, done.out.splitlines()[0]) == (2, f"Directory: {copy}")
+
+
+def test_a_revision_nobody_sealed(sign: Sign, verify: Sign, model: Path) -> None:
+    sign()
+    done = verify("other", "--model-dir", model)
+    assert (done.code, done.out) == (1, "")
+    assert "other" in done.err
+
+
+@pytest.mark.parametrize("args", [[], ["model", "--manifest", "m.json"]])
+def test_a_revision_or_a_manifest(verify: Sign, args: list[str]) -> None:
+    assert verify(*args).code == 64
+
+
+# Precheck
+
+
+def test_precheck_stops_at_what_is_altered(sign: Sign, verify: Sign, model: Path) -> None:
+    sign("--precheck")
+    (model / "config.json").write_text("[]")
+    done = verify("model", "--model-dir", model, "--precheck")
+    assert done.code == 2
+    assert "  [FAIL] config.json" in done.out
+    assert f"  [NOT CHECKED] {WEIGHTS}" in done.out
+    report = json.loads(verify("model", "--model-dir", model, "--precheck", "--json").out)
+    assert (report["reason"], report["checked"]) == ("file-altered", 1)
+    assert report["unchecked"] == ["empty.txt", WEIGHTS]
+
+
+def test_precheck_of_a_good_model_checks_everything(sign: Sign, verify: Sign, model: Path) -> None:
+    sign("--precheck")
+    report = json.loads(verify("model", "--model-dir", model, "--precheck", "--json").out)
+    assert (report["valid"], report["checked"], report["warnings"]) == (True, 3, [])
+
+
+def test_precheck_with_nothing_recorded_is_the_plain_check(
+    sign: Sign, verify: Sign, model: Path
+) -> None:
+    sign()
+    report = json.loads(verify("model", "--model-dir", model, "--precheck", "--json").out)
+    assert (report["valid"], report["checked"]) == (True, 3)
+    assert report["warnings"] == ["the store has no BLAKE3 of this model: nothing to check first"]
+
+
+class _FalseIndex(Store):
+    """Somebody wrote what they liked into the index."""
+
+    def blake3(self, digests: object) -> dict[bytes, bytes]:
+        return {digest: bytes(32) for digest in digests}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("altered", [False, True])
+def test_row_30_false_blake3_digests_never_decide(
+    sign: Sign, model: Path, keys: Keys, altered: bool
+) -> None:
+    sign("--precheck")
+    signed = manifest_of(model)
+    if altered:
+        (model / WEIGHTS).write_bytes(b"x")
+    report = ModelVerifier().verify_model(
+        model,
+        signed,
+        public_key_bytes=keys.public.read_bytes(),
+        store=_FalseIndex(model / ".modelseal"),
+        precheck=True,
+    )
+    assert report.valid is not altered
+    if not altered:
+        assert report.warnings == [
+            f"the store's BLAKE3 of '{path}' is false; its SHA-256 is as signed"
+            for path in ("empty.txt", "config.json", WEIGHTS)
+        ]
+
+
+# A store that is no help
+
+
+def test_row_31_a_store_that_cannot_be_used_is_left_out(
+    sign: Sign, verify: Sign, model: Path
+) -> None:
+    sign()
+    shutil.rmtree(model / ".modelseal")
+    (model / ".modelseal").write_text("a file")
+    done = verify("--manifest", model / "signed_manifest.json", "--model-dir", model)
+    assert (done.code, done.err.startswith("warning: going without the store: ")) == (0, True)
+
+
+def test_the_api_refuses_a_reused_version(model: Path, keys: Keys) -> None:
+    store = Store(model / ".modelseal")
+    signer, key = ModelSigner(), keys.private.read_bytes()
+    output = model / "signed_manifest.json"
+    signer.sign_model(model, key, "alice", output, model_version="1.0", store=store)
+    (model / "new").touch()
+    with pytest.raises(VersionReusedError):
+        signer.sign_model(model, key, "alice", output, model_version="1.0", store=store)
+    assert VersionReusedError.reason == Reason.VERSION_REUSED
+
+
+def test_keys_and_manifests_are_refused_before_the_store_is_touched(
+    model: Path, keys: Keys
+) -> None:
+    store = Store(model / ".modelseal")
+    with pytest.raises((FormatError, ValueError)):
+        ModelSigner().sign_model(model, b"no key", "alice", model / "m.json", store=store)
+    assert not (model / ".modelseal").exists()
+    assert KeyManager().load_private_key(keys.private)
