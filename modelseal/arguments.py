@@ -1,6 +1,13 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what they stand for."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+
+TYPE_CHECKING = False  # typing itself would cost every command its import
+if TYPE_CHECKING:
+    from modelseal.store import Entry, Store
+    from modelseal.structs import SignedManifest
 
 
 def add_passphrase_file(parser: ArgumentParser) -> None:
@@ -27,6 +34,11 @@ def add_walk(parser: ArgumentParser) -> None:
         action="store_true",
         help="take a link to a regular file as that file, instead of refusing it",
     )
+    add_jobs(parser)
+
+
+def add_jobs(parser: ArgumentParser) -> None:
+    """By how many."""
     parser.add_argument(
         "--jobs",
         metavar="N",
@@ -34,6 +46,124 @@ def add_walk(parser: ArgumentParser) -> None:
         default=0,
         help="hash with N workers (default: one a CPU)",
     )
+
+
+def add_store(parser: ArgumentParser) -> None:
+    """Which store."""
+    parser.add_argument(
+        "--store",
+        metavar="DIR",
+        help="use this store (default: MODELSEAL_DIR, else the nearest .modelseal upward)",
+    )
+
+
+def add_lock_timeout(parser: ArgumentParser) -> None:
+    """How long to wait for another writer."""
+    parser.add_argument(
+        "--lock-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default="10",
+        help="wait so long for another writer of the store (default: 10)",
+    )
+
+
+def add_forms(parser: ArgumentParser) -> None:
+    """The result in a form for programs."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--porcelain",
+        action="store_true",
+        help="print lines for scripts: fields with tabs between them, the same in every version",
+    )
+    parser.add_argument(
+        "-z",
+        dest="zero",
+        action="store_true",
+        help="the same fields as they are, with a NUL after each",
+    )
+
+
+def find_store(args: Namespace, start: str = ".", *, repairing: bool = False) -> "Store":
+    """The store that the command line names, or the environment, or the nearest above `start`."""
+    from modelseal.errors import StoreMissingError
+    from modelseal.store import LOCK_TIMEOUT, Store
+
+    timeout: float = getattr(args, "lock_timeout", LOCK_TIMEOUT)
+    if args.store is not None or os.environ.get("MODELSEAL_DIR"):
+        given = os.environ["MODELSEAL_DIR"] if args.store is None else args.store
+        return Store.open(given, lock_timeout=timeout, repairing=repairing)
+    store = Store.find(start, lock_timeout=timeout, repairing=repairing)
+    if store is None:
+        where = "here" if start == "." else f"in '{start}'"
+        raise StoreMissingError(
+            f"there is no store {where}, nor in a directory above",
+            hint="name one with '--store DIR', or make one with 'modelseal init'",
+        )
+    return store
+
+
+def find_sealed(args: Namespace, revision: str, start: str = ".") -> "tuple[Store | None, str]":
+    """What a revision stands for: a store and an id, or None and a path.
+
+    What begins with `/`, `./` or `../` is a path; anything else where no seal is called so.
+    """
+    from modelseal.errors import StoreMissingError, UnknownRevisionError
+
+    if revision in (".", "..") or revision.startswith(("/", "./", "../")):
+        return None, revision
+    try:
+        store = find_store(args, start)
+        return store, store.resolve(revision)
+    except (StoreMissingError, UnknownRevisionError):
+        if os.path.lexists(revision):
+            return None, revision
+        raise
+
+
+def sealed_entries(store: "Store | None", named: str) -> "list[Entry]":
+    """The files of what `find_sealed` found."""
+    if store is not None:
+        return store.entries(named)
+    from modelseal import sealing
+    from modelseal.store import Entry
+
+    files = sealing.load(named).manifest.files
+    return [Entry(entry.path, entry.size_bytes, entry.sha256_hash) for entry in files]
+
+
+def load_manifest(path: str) -> "SignedManifest":
+    """Read a signed manifest; `-` is standard input. Raises OSError, FormatError."""
+    from modelseal import sealing
+
+    if path == "-":
+        return sealing.decode(_standard_input(), "standard input")
+    return sealing.load(path)
+
+
+def _standard_input() -> bytes:
+    from modelseal.errors import FormatError
+    from modelseal.structs import DOCUMENT_LIMIT
+
+    if sys.stdin is None:
+        raise FormatError("standard input is closed")
+    data = sys.stdin.buffer.read(DOCUMENT_LIMIT + 1)
+    if len(data) > DOCUMENT_LIMIT:
+        raise FormatError(f"standard input is larger than {DOCUMENT_LIMIT:,} bytes")
+    return data
+
+
+def number(text: str) -> int:
+    """A count of 1 or more, as it is typed."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise ArgumentTypeError(f"'{text}' is not a number of 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not (text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 10):
+        raise ArgumentTypeError(f"'{text}' is not a number of seconds")
+    return float(text)
 
 
 def _count(text: str) -> int:

@@ -29,6 +29,16 @@ COMMANDS = {
     "sign": "sign a model directory",
     "verify": "check a signature, and a model against it",
     "inspect": "show what a signed manifest says",
+    "init": "make a store, which remembers what was signed",
+    "status": "show what changed in a model since its latest seal",
+    "log": "show the seals of a store, newest first",
+    "show": "show one sealed model",
+    "ls": "list the files of a sealed model",
+    "diff": "compare a sealed model with another, or with a directory",
+    "refs": "list the models and versions of a store",
+    "identify": "find the sealed models that a file belongs to",
+    "fsck": "check a store, and mend what can be",
+    "gc": "remove what a store has no use for",
 }
 """Command → what it does. Its module, `modelseal.commands.<command>`, is loaded when asked for."""
 
@@ -122,6 +132,8 @@ def _refuse_unknown_options(arguments: Sequence[str], parser: "ArgumentParser") 
     """Before argparse, which would rather complain of what is missing."""
     known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
     for argument in arguments:
+        if argument == "--":
+            break  # what follows is no option, whatever it begins with
         option = argument.partition("=")[0]
         # What has a blank in it is a value to argparse, whatever it begins with.
         if option[:1] == "-" != option and " " not in option and option not in known:
@@ -250,6 +262,8 @@ def _prepare() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     with suppress(ValueError):  # signals are the main thread's alone
+        if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or we could not bury our workers
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:

@@ -11,9 +11,14 @@ from modelseal.errors import ModelSealError, Reason
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Any
 
     from modelseal.hashing import Progress
+    from modelseal.structs import SignedManifest
+
+ID_DIGITS = 12
+"""Of an id, where a person reads it: enough to ask for it again."""
 
 _PATIENCE = 0.5
 """Seconds before progress is worth a line, and worth loading what draws it."""
@@ -48,13 +53,39 @@ def line(text: str = "") -> None:
 
     A failure is kept for `finish`: the work goes on to its exit code.
     """
+    _write(printable(text) + "\n")
+
+
+def record(*fields: object, zero: bool = False) -> None:
+    """Write a line for scripts: fields with tabs between them, each as `printable` has it.
+
+    zero: every field as it is, and a NUL after each.
+    """
+    if zero:
+        exact("".join(f"{field}\0" for field in fields))
+    else:
+        _write("\t".join(printable(str(field)) for field in fields) + "\n")
+
+
+def exact(text: str) -> None:
+    """Write text as it is, in UTF-8 whatever the locale says, for a program to read.
+
+    Not beside lines: they would come after it.
+    """
+    _write(text, exact=True)
+
+
+def _write(text: str, *, exact: bool = False) -> None:
     global _lost  # noqa: PLW0603 - one standard output a process
     if _lost is not None:
         return
     try:
         if sys.stdout is None:
             raise OSError(EBADF, os.strerror(EBADF))
-        sys.stdout.write(printable(text) + "\n")
+        if exact:
+            sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+        else:
+            sys.stdout.write(text)
     except OSError as err:
         _lost = err
 
@@ -70,6 +101,46 @@ def lines(text: str) -> None:
     """Write a text of several lines."""
     for part in text.split("\n"):
         line(part)
+
+
+def rows(*pairs: tuple[str, str]) -> None:
+    """Write a label and its value a line, without those that have none."""
+    for label, value in pairs:
+        if value:
+            line(f"{label:<11}: {value}")
+
+
+def said(signed: "SignedManifest") -> list[tuple[str, str]]:
+    """What a signed manifest says of itself, as rows."""
+    manifest, signature = signed.manifest, signed.signature
+    return [
+        ("Model", f"{manifest.model_name} v{manifest.model_version}"),
+        ("Framework", manifest.framework),
+        ("Author", manifest.author),
+        ("Description", manifest.description),
+        ("Created", _time(manifest.created_at)),
+        ("Files", f"{len(manifest.files)}"),
+        ("Total", f"{manifest.total_size_bytes:,} bytes"),
+        ("Signer", f"{signature.signer_id} (claimed)"),
+        ("Signed", f"{_time(signature.signed_at)} (claimed)"),
+        ("Algorithm", signature.algorithm.value),
+        ("Key", _fingerprint(signature.public_key)),
+    ]
+
+
+def _time(value: "datetime") -> str:
+    """As the document has it."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def _fingerprint(public_key: str) -> str:
+    from modelseal import keys
+    from modelseal.errors import KeyLoadError
+
+    try:
+        return f"{keys.fingerprint(keys.load_embedded(public_key))} (embedded, never trusted)"
+    except KeyLoadError as err:
+        return f"unusable: {err}"
 
 
 def message(text: str) -> None:

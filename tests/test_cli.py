@@ -17,7 +17,8 @@ from types import ModuleType
 
 import pytest
 
-from modelseal import PublisherRegistry, TrustedPublisher, __version__, cli
+from modelseal import PublisherRegistry, TrustedPublisher, __version__, cli, sealing
+from modelseal.canonical import identifier
 from modelseal.errors import EXIT_CODES, Reason
 from tests.conftest import Keys, Result, Shell
 
@@ -314,6 +315,7 @@ def test_sign_and_verify_lines(run: Run, model: Path, keys: Keys, tmp_path: Path
             "  Total    : 2,069 bytes\n"
             "  Signer   : bob\n"
             "  Algorithm: ed25519\n"
+            f"  Seal     : {identifier(sealing.load(path))[:12]}\n"
         ),
         "",
     )
@@ -410,6 +412,7 @@ def test_json_report(run: Run, signed: Path, model: Path, keys: Keys) -> None:
         "altered": [],
         "missing": [],
         "unsigned": [],
+        "unchecked": [],
         "ignored": [],
         "errors": [],
         "warnings": [],

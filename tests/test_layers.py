@@ -15,11 +15,17 @@ LEVELS = {
     "ground": ["errors", "fileio"],
     "core": ["paths", "documents", "structs", "canonical", "keys", "signatures", "diff", "lfs"],
     "answers": ["report"],
-    "rooms": ["tree", "workers", "digests", "hashing", "keyfiles", "trust"],
-    "flows": ["sealing", "verifying"],
+    "rooms": ["tree", "workers", "digests", "hashing", "keyfiles", "store", "trust"],
+    "flows": ["sealing", "comparing", "verifying"],
     "roof": ["output", "prompts", "arguments", "commands", "cli", "__main__"],
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]
+STORE = [
+    *["layout", "lock", "log", "manifests", "refs", "index", "statcache", "status"],
+    *["adding", "identifying", "verified", "mending", "checking"],
+]
+"""The parts of the store, from left to right; its `__init__` loads them when they are used."""
+
 EVERYWHERE = "__init__"  # the version and the public names, loaded on first use
 PURE = {*LEVELS["core"], *LEVELS["answers"]}
 IMPURE_MODULES = {
@@ -75,7 +81,24 @@ def test_imports_point_down_or_left(path: Path) -> None:
     for imported in rooms_imported(path):
         if imported not in ORDER:
             continue  # a name of the package itself, such as __version__
+        if imported == room == "store":
+            continue  # has its own order
         assert ORDER.index(imported) < ORDER.index(room), f"{room} imports {imported}"
+
+
+def test_the_stores_parts_import_to_the_left() -> None:
+    paths = {path.stem: path for path in (PACKAGE / "store").glob("*.py")}
+    assert {*STORE, EVERYWHERE} == set(paths)
+    for part in STORE:
+        for name in imports(paths[part]):
+            word = name.removeprefix("modelseal.store.").partition(".")[0]
+            if name.startswith("modelseal.store.") and word in STORE:
+                assert STORE.index(word) < STORE.index(part), f"{part} imports {word}"
+
+
+def test_the_store_loads_no_cryptography() -> None:
+    for path in (PACKAGE / "store").glob("*.py"):
+        assert not {"keys", "signatures", "keyfiles", "trust"} & set(rooms_imported(path)), path
 
 
 def test_commands_never_import_each_other() -> None:

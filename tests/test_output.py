@@ -75,6 +75,24 @@ def test_a_document_is_ascii_and_loses_nothing(capsys: pytest.CaptureFixture[str
     assert json.loads(text) == value
 
 
+def test_a_record_is_a_line_with_tabs_or_ends_each_field_with_nul(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    row = ("a b", 12, "tab\there\n", "", "\u202e😀", f"{ESC}\\", "caf\udce9")
+    output.record(*row)
+    output.finish()
+    out = capfdbinary.readouterr().out
+    assert out.count(b"\n") == 1
+    assert out[:-1].split(b"\t") == [
+        *(b"a b", b"12", b"tab\\there\\n", b"", b"\\u202e" + "😀".encode()),
+        *(b"\\x1b\\\\", b"caf\\udce9"),
+    ]
+    output.record(*row, zero=True)
+    output.finish()
+    out = capfdbinary.readouterr().out
+    assert out.split(b"\0")[:-1] == [os.fsencode(str(field)) for field in row]
+
+
 def noted(err: OSError, note: str) -> OSError:
     """An error with a note, as `fileio.naming` leaves it."""
     err.add_note(note)

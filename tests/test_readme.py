@@ -29,21 +29,35 @@ def make_model(directory: Path) -> None:
     (directory / "my-model" / "model.safetensors").write_bytes(bytes(1000))
 
 
-def test_three_steps(tmp_path: Path) -> None:
-    make_model(tmp_path)
-    steps = section("Three steps")
+def in_shell(commands: list[str], directory: Path) -> str:
+    """Run commands as a reader would; return what they print."""
     done = subprocess.run(
-        ["sh", "-e", "-c", "\n".join(blocks(steps, "sh"))],
+        ["sh", "-e", "-c", "\n".join(commands)],
         capture_output=True,
         text=True,
         check=False,
-        cwd=tmp_path,
+        cwd=directory,
         env={**os.environ, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"},
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_three_steps(tmp_path: Path) -> None:
+    make_model(tmp_path)
+    steps = section("Three steps")
+    printed = in_shell(blocks(steps, "sh"), tmp_path)
     (shown,) = blocks(steps, "text")
-    seen = "Signature: VALID" + done.stdout.split("Signature: VALID")[1]
+    seen = "Signature: VALID" + printed.split("Signature: VALID")[1]
     assert re.sub("SHA256:.*", "SHA256:…", seen) == shown
+
+
+def test_the_store(tmp_path: Path) -> None:
+    make_model(tmp_path)
+    in_shell(blocks(section("Three steps"), "sh"), tmp_path)
+    printed = in_shell(blocks(section("The store"), "sh"), tmp_path)
+    assert "my-classifier" in printed
+    assert printed.endswith("All files verified successfully.\n")
 
 
 def test_the_python_example(tmp_path: Path) -> None:

@@ -385,6 +385,7 @@ def test_signing_again_names_the_same_files(model: Path, keys: Keys, run: Run) -
         manifests.append(SignedManifest.model_validate_json(path.read_bytes()).manifest)
     assert manifests[0].files == manifests[1].files == manifests[2].files
     assert sorted(os.listdir(model)) == [
+        ".modelseal",
         "config.json",
         "empty.txt",
         "signed_manifest.json",
@@ -408,6 +409,7 @@ def test_what_is_written_is_one_readable_document(model: Path, keys: Keys, run: 
             "d",
             "--author",
             "x",
+            "--no-store",
         )
     finally:
         os.umask(before)

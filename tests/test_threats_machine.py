@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import pytest
 
-from modelseal import FileEntry, ModelManifest, ModelSigner, SignedManifest
+from modelseal import FileEntry, ModelManifest, ModelSigner, SignedManifest, sealing
 from modelseal.cli import COMMANDS
+from modelseal.store import Store
 from tests.conftest import Keys, Result, Shell, need
 
 Args = list[str | Path]
@@ -61,10 +62,11 @@ def await_end(session: int) -> set[int]:
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Everything below a directory: path → mode, size, mtime."""
+    """Everything below a directory, stores left out: path → mode, size, mtime."""
     return {
         str(path.relative_to(root)): (info.st_mode, info.st_size, info.st_mtime_ns)
         for path in sorted(root.rglob("*"))
+        if ".modelseal" not in path.relative_to(root).parts
         for info in [path.lstat()]
     }
 
@@ -104,6 +106,7 @@ def make_endless(directory: Path, keys: Keys) -> Path:
 def command(name: str, model: Path, keys: Keys) -> list[str]:
     """A command line that does `name`'s main job, `keygen` into a new directory."""
     manifest = str(model / "signed_manifest.json")
+    store = ["--store", str(model.parent)]
     return {
         "keygen": ["keygen", "--output", str(model.parent / "new-keys")],
         "sign": ["sign", "--model-dir", str(model), "--key", str(keys.private), "--signer-id", "a"],
@@ -112,6 +115,16 @@ def command(name: str, model: Path, keys: Keys) -> list[str]:
             *("--manifest", manifest, "--key", str(keys.public), "--model-dir", str(model)),
         ],
         "inspect": ["inspect", "--manifest", manifest],
+        "init": ["init", str(model.parent)],
+        "status": ["status", str(model)],
+        "log": ["log", *store],
+        "show": ["show", "model", *store],
+        "ls": ["ls", "model", *store],
+        "diff": ["diff", "model", str(model), *store],
+        "refs": ["refs", *store],
+        "identify": ["identify", str(model / "config.json"), *store],
+        "fsck": ["fsck", *store],
+        "gc": ["gc", *store],
         "--help": ["--help"],
         "--version": ["--version"],
     }[name]
@@ -284,6 +297,7 @@ def test_row_32_a_signal_while_nobody_reads_the_answer(number: signal.Signals, c
 def test_row_32_an_answer_that_is_lost_is_no_success(
     name: str, where: str, signed: Path, keys: Keys, tmp_path: Path
 ) -> None:
+    Store.init(tmp_path).add(sealing.load(signed), model_dir=signed.parent)
     args = [*MODELSEAL, *command(name, signed.parent, keys)]
     stdout: int | None = None
     if where == "/dev/full":
@@ -352,7 +366,7 @@ def test_row_32_without_standard_error_all_else_is_the_same(
     keys.private.chmod(0o644)  # worth a warning
     verify = command("verify", signed.parent, keys)
     for args, code in (
-        (command("sign", signed.parent, keys), 0),
+        ([*command("sign", signed.parent, keys), "--no-store"], 0),
         (verify, 0),
         ([*verify[:-3], str(ecdsa_keys.public)], 2),
         (["verify", "--manifest", "nowhere"], 64),

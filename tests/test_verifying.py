@@ -22,7 +22,7 @@ from modelseal import (
     PublisherRegistry,
     SignedManifest,
     TrustedPublisher,
-    verifying,
+    sealing,
 )
 from modelseal.errors import (
     FileChangedError,
@@ -67,7 +67,7 @@ def sign(keys: Keys, files: list[FileEntry], **changes: Any) -> SignedManifest:
 @pytest.fixture
 def document(signed: Path) -> SignedManifest:
     """The signed manifest of `model`."""
-    return verifying.load(signed)
+    return sealing.load(signed)
 
 
 @pytest.fixture
@@ -659,11 +659,11 @@ def test_every_way_of_working_gives_the_same_report(
 
 
 def test_a_manifest_is_loaded_within_bounds(model: Path, signed: Path) -> None:
-    assert verifying.load(str(signed)) == verifying.load(signed)
+    assert sealing.load(str(signed)) == sealing.load(signed)
     with pytest.raises(FormatError, match=r"^malformed manifest 'name': "):
-        verifying.decode(b"{}", "name")
+        sealing.decode(b"{}", "name")
     with pytest.raises(FormatError, match="it is not a regular file"):
-        verifying.load("/dev/zero")
+        sealing.load("/dev/zero")
     os.truncate(signed, (256 << 20) + 1)
     with pytest.raises(FormatError, match="is larger than 268,435,456 bytes"):
-        verifying.load(signed)
+        sealing.load(signed)

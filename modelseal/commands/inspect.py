@@ -1,14 +1,11 @@
 """Show what a signed manifest says."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from modelseal import output
+from modelseal import arguments, output
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from modelseal.structs import SignedManifest
 
 DESCRIPTION = """\
@@ -39,12 +36,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the manifest."""
-    from modelseal import canonical, verifying
+    from modelseal import canonical
 
-    if args.manifest == "-":
-        signed = verifying.decode(_standard_input(), "standard input")
-    else:
-        signed = verifying.load(args.manifest)
+    signed = arguments.load_manifest(args.manifest)
     if args.json:
         text = signed.model_dump_json(indent=2)
         output.lines(canonical.escape(text.encode()).decode())
@@ -53,52 +47,10 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _standard_input() -> bytes:
-    from modelseal.errors import FormatError
-    from modelseal.structs import DOCUMENT_LIMIT
-
-    if sys.stdin is None:
-        raise FormatError("standard input is closed")
-    data = sys.stdin.buffer.read(DOCUMENT_LIMIT + 1)
-    if len(data) > DOCUMENT_LIMIT:
-        raise FormatError(f"standard input is larger than {DOCUMENT_LIMIT:,} bytes")
-    return data
-
-
 def _print(signed: "SignedManifest") -> None:
-    manifest, signature = signed.manifest, signed.signature
-    rows = (
-        ("Model", f"{manifest.model_name} v{manifest.model_version}"),
-        ("Framework", manifest.framework),
-        ("Author", manifest.author),
-        ("Description", manifest.description),
-        ("Created", _time(manifest.created_at)),
-        ("Files", f"{len(manifest.files)}"),
-        ("Total", f"{manifest.total_size_bytes:,} bytes"),
-        ("Signer", f"{signature.signer_id} (claimed)"),
-        ("Signed", f"{_time(signature.signed_at)} (claimed)"),
-        ("Algorithm", signature.algorithm.value),
-        ("Key", _fingerprint(signature.public_key)),
-    )
-    for label, value in rows:
-        if value:
-            output.line(f"{label:<11}: {value}")
+    output.rows(*output.said(signed))
     output.line()
-    width = max((len(f"{entry.size_bytes:,}") for entry in manifest.files), default=0)
-    for entry in manifest.files:
+    files = signed.manifest.files
+    width = max((len(f"{entry.size_bytes:,}") for entry in files), default=0)
+    for entry in files:
         output.line(f"  {entry.sha256_hash}  {entry.size_bytes:>{width},}  {entry.path}")
-
-
-def _time(value: "datetime") -> str:
-    """As the document has it."""
-    return value.isoformat().replace("+00:00", "Z")
-
-
-def _fingerprint(public_key: str) -> str:
-    from modelseal import keys
-    from modelseal.errors import KeyLoadError
-
-    try:
-        return f"{keys.fingerprint(keys.load_embedded(public_key))} (embedded, never trusted)"
-    except KeyLoadError as err:
-        return f"unusable: {err}"

@@ -1,0 +1,99 @@
+"""Check a store, and mend what can be."""
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from modelseal import arguments, output
+from modelseal.errors import EXIT_ERROR, EXIT_OK, ModelSealError
+
+TYPE_CHECKING = False  # typing itself would cost this command its import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from modelseal.store import Checked, Finding
+    from modelseal.structs import SignedManifest
+
+    Check = Callable[[str, SignedManifest], str | None]
+
+DESCRIPTION = """\
+Check everything in a store: that each manifest hashes to its name, decodes, and verifies where
+its signer is trusted, and that refs, log and index agree with the manifests. Exit code 0: sound; 1:
+damaged."""
+
+EXAMPLES = """\
+modelseal fsck
+modelseal fsck --repair
+modelseal fsck --store my-model/.modelseal --porcelain | grep '^damaged'"""
+
+_TRUST = "trust.json"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Define the command's options."""
+    parser.add_argument(
+        "--repair", action="store_true", help="rebuild what the manifests and the log can tell"
+    )
+    arguments.add_lock_timeout(parser)
+    arguments.add_store(parser)
+    arguments.add_forms(parser)
+
+
+def run(args: Namespace) -> int:
+    """Look, print what was found, and let damage be the exit code."""
+    store = arguments.find_store(args, repairing=True)
+    check, fault = _checker(os.path.join(store.path, _TRUST))
+    checked = store.fsck(repair=args.repair, check=check)
+    if fault is not None:
+        checked.findings.append(fault)
+    if args.json:
+        output.document({"clean": checked.clean, **_as_json(checked)})
+    elif args.porcelain or args.zero:
+        for found in checked.findings:
+            output.record(_state(found), *found[:3], zero=args.zero)
+    else:
+        _print(checked)
+        if not checked.clean and not args.repair:
+            output.hint("'modelseal fsck --repair' mends what can be mended")
+    return EXIT_OK if checked.clean else EXIT_ERROR
+
+
+def _checker(registry: str) -> "tuple[Check | None, Finding | None]":
+    """What judges signatures by the store's own list of publishers, and what is wrong with that."""
+    if not os.path.lexists(registry):
+        return None, None
+    from modelseal import trust
+    from modelseal.store import Finding
+
+    try:
+        publishers = trust.PublisherRegistry(registry)
+    except (ModelSealError, OSError) as err:
+        return None, Finding("trust", _TRUST, output.describe(err))
+
+    def check(id_: str, signed: "SignedManifest") -> str | None:
+        if publishers.get_publisher(signed.signature.signer_id) is None:
+            return None
+        return publishers.verify_against_registry(signed).error or ""
+
+    return check, None
+
+
+def _state(found: "Finding") -> str:
+    if found.repaired:
+        return "repaired"
+    return "damaged" if found.damage else "note"
+
+
+def _as_json(checked: "Checked") -> dict[str, object]:
+    return {
+        **checked._asdict(),
+        "findings": [found._asdict() for found in checked.findings],
+    }
+
+
+def _print(checked: "Checked") -> None:
+    for found in checked.findings:
+        output.line(f"  [{_state(found).upper()}] {found.where}: {found.message}")
+    output.line(
+        f"{'Sound' if checked.clean else 'Damaged'}: {checked.manifests} manifests "
+        f"({checked.trusted} by trusted publishers), {checked.refs} refs, {checked.seals} seals."
+    )

@@ -1,0 +1,73 @@
+"""Show one sealed model."""
+
+from argparse import ArgumentParser, Namespace
+
+from modelseal import arguments, output
+
+TYPE_CHECKING = False  # typing itself would cost this command its import
+if TYPE_CHECKING:
+    from modelseal.store import Seal
+    from modelseal.structs import SignedManifest
+
+DESCRIPTION = """\
+Show one sealed model: what its manifest says, and when and where it was sealed. REV is NAME (its
+latest seal), NAME@VERSION, 4 or more digits of an id, or the path of a signed manifest. Nothing is
+verified: 'modelseal verify' does that."""
+
+EXAMPLES = """\
+modelseal show my-classifier
+modelseal show my-classifier@1.0.0 --json | jq .signature
+modelseal show 3f2a --raw | tee signed_manifest.json"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Define the command's options."""
+    parser.add_argument("revision", metavar="REV", help="the sealed model")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="print the signed manifest itself; its id is the SHA-256 of these bytes",
+    )
+    arguments.add_store(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: Namespace) -> int:
+    """Print the manifest, and what the store knows of it."""
+    from hashlib import sha256
+
+    from modelseal import canonical, sealing
+
+    store, named = arguments.find_sealed(args, args.revision)
+    if store is None:
+        signed = sealing.load(named)
+        data = canonical.canonical(signed)
+    else:
+        data = store.read(named)
+        signed = sealing.decode(data, named)
+    id_ = sha256(data).hexdigest()
+    seal = store.seal(id_) if store else None
+    if args.raw:
+        output.exact(data.decode())
+    elif args.json:
+        output.document(_as_json(id_, seal, signed))
+    else:
+        _print(id_, seal, signed)
+    return 0
+
+
+def _as_json(id_: str, seal: "Seal | None", signed: "SignedManifest") -> dict[str, object]:
+    import msgspec
+
+    return {
+        "id": id_,
+        "sealed_at": seal and seal.sealed_at,
+        "directory": seal and seal.directory,
+        **msgspec.to_builtins(signed),
+    }
+
+
+def _print(id_: str, seal: "Seal | None", signed: "SignedManifest") -> None:
+    output.rows(("Id", id_), *output.said(signed))
+    if seal:
+        output.rows(("Sealed", seal.sealed_at), ("Directory", seal.directory))
