@@ -45,6 +45,8 @@ while left > 0:
     left -= len(data)
 """
 
+ALTERED_FILES = 16
+
 Command = list[str]
 
 
@@ -70,6 +72,12 @@ def main() -> None:
             root = directory / name.replace(" ", "-")
             make(root)
             tables[name] = measure(contestants(root, directory, peer), root, args.rounds)
+        if not args.only or "altered" in args.only:
+            print("altered …", file=sys.stderr, flush=True)
+            root = directory / "altered"
+            tables["altered"] = measure(
+                altered(root, directory, args.altered), root, args.rounds, code=2
+            )
         if not args.only or "start-up" in args.only:
             tables["start-up"] = measure(start_up(directory), directory / "small", args.rounds * 3)
     if args.json:
@@ -82,11 +90,16 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--one", type=int, default=1024, help="MiB of the one large file")
-    parser.add_argument("--eight", type=int, default=128, help="MiB of each of eight files")
+    parser.add_argument("--one", type=int, default=512, help="MiB of the one large file")
+    parser.add_argument("--eight", type=int, default=64, help="MiB of each of eight files")
     parser.add_argument("--many", type=int, default=20_000, help="files of 4 KiB")
+    parser.add_argument(
+        "--altered", type=int, default=512, help="MiB of the model with one altered byte"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="runs of every contestant")
-    parser.add_argument("--only", action="append", help="one large, eight, many small, start-up")
+    parser.add_argument(
+        "--only", action="append", help="one large, eight, many small, altered, start-up"
+    )
     parser.add_argument("--dir", type=Path, help="keep the data here (default: a temporary one)")
     parser.add_argument(
         "--model-signing", action="store_true", help="install OpenSSF model-signing and race it too"
@@ -102,11 +115,8 @@ def data_directory(kept: Path | None) -> Iterator[Path]:
         directory = kept or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(directory / "keys", ignore_errors=True)
-        subprocess.run(
-            [MODELSEAL, "keygen", "--output", str(directory / "keys")],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        for command in (["keygen", "--output", str(directory / "keys")], ["init", str(directory)]):
+            subprocess.run([MODELSEAL, *command], check=True, stdout=subprocess.DEVNULL)
         yield directory
 
 
@@ -146,11 +156,7 @@ def contestants(root: Path, directory: Path, peer: Path | None) -> dict[str, Com
     """What is raced on a data set; the first is what the others are compared with."""
     find = f"find {root} -type f -print0 | xargs -0"
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
-    manifest, keys = f"{root}.json", directory / "keys"
-    sign = [MODELSEAL, "sign", "--model-dir", str(root), "--key", f"{keys}/private.pem"]
-    sign += ["--signer-id", "bench", "--output", manifest]
-    verify = [MODELSEAL, "verify", "--model-dir", str(root), "--manifest", manifest]
-    verify += ["--key", f"{keys}/public.pem"]
+    sign, verify = sign_and_verify(root, directory)
     subprocess.run(sign, check=True, stdout=subprocess.DEVNULL)
     raced = {
         "openssl dgst -sha256": ["sh", "-c", f"{find} openssl dgst -sha256"],
@@ -160,7 +166,11 @@ def contestants(root: Path, directory: Path, peer: Path | None) -> dict[str, Com
         "b3sum (BLAKE3)": ["sh", "-c", f"{find} b3sum"],
         "one thread, 64 KiB reads": [sys.executable, "-c", NAIVE, str(root)],
         "modelseal sign": sign,
+        "modelseal sign --no-store": [*without_store(sign), "--no-store"],
+        "modelseal sign --incremental": [*sign, "--incremental"],
         "modelseal verify": verify,
+        "modelseal status": [MODELSEAL, "status", str(root), "--store", str(directory)],
+        "git status": git_status(root, directory),
     }  # fmt: skip
     if peer:
         signature = f"{root}.sig"
@@ -176,6 +186,44 @@ def contestants(root: Path, directory: Path, peer: Path | None) -> dict[str, Com
     return {name: command for name, command in raced.items() if runs(name)}
 
 
+def sign_and_verify(root: Path, directory: Path) -> tuple[Command, Command]:
+    """The command lines of the main job; all data sets share a store beside them."""
+    manifest, keys, store = f"{root}.json", directory / "keys", ["--store", str(directory)]
+    sign = [MODELSEAL, "sign", "--model-dir", str(root), "--key", f"{keys}/private.pem", *store]
+    sign += ["--signer-id", "bench", "--output", manifest]
+    verify = [MODELSEAL, "verify", "--model-dir", str(root), "--manifest", manifest, *store]
+    return sign, [*verify, "--key", f"{keys}/public.pem"]
+
+
+def without_store(command: Command) -> Command:
+    """A command line that names no store."""
+    at = command.index("--store")
+    return command[:at] + command[at + 2 :]
+
+
+def git_status(root: Path, directory: Path) -> Command:
+    """What git asks of the same tree, committed, with its own directory elsewhere."""
+    git = ["git", f"--git-dir={root}.git", f"--work-tree={root}"]
+    who = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"]
+    if shutil.which("git") and not Path(f"{root}.git").exists():
+        for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "all"]):
+            options = command[: command.index("commit")] if "commit" in command else []
+            subprocess.run([*git, *options, *command[len(options) :]], check=True)
+    return [*git, "status", "--porcelain"]
+
+
+def altered(root: Path, directory: Path, mib: int) -> dict[str, Command]:
+    """A model signed with its BLAKE3 digests recorded, in which one byte differs since."""
+    make_large(root, ALTERED_FILES, mib // ALTERED_FILES)
+    sign, verify = sign_and_verify(root, directory)
+    subprocess.run([*sign, "--precheck"], check=True, stdout=subprocess.DEVNULL)
+    with (root / f"model-{ALTERED_FILES // 2}.bin").open("r+b") as file:
+        byte = file.read(1)
+        file.seek(0)
+        file.write(bytes([byte[0] ^ 1]))
+    return {"modelseal verify": verify, "modelseal verify --precheck": [*verify, "--precheck"]}
+
+
 def half(root: Path) -> int:
     """How many of the files each of two processes gets."""
     return -(-sum(1 for path in root.rglob("*") if path.is_file()) // 2)
@@ -184,7 +232,7 @@ def half(root: Path) -> int:
 def runs(name: str) -> bool:
     """Whether a contestant is on this machine."""
     program = name.split(maxsplit=1)[0].rstrip(",")
-    return program not in {"openssl", "sha256sum", "b3sum"} or shutil.which(program) is not None
+    return program not in {"openssl", "sha256sum", "b3sum", "git"} or bool(shutil.which(program))
 
 
 def start_up(directory: Path) -> dict[str, Command]:
@@ -226,14 +274,16 @@ def peer_key(directory: Path) -> Path:
     return path
 
 
-def measure(raced: dict[str, Command], root: Path, rounds: int) -> dict[str, Figure]:
+def measure(
+    raced: dict[str, Command], root: Path, rounds: int, *, code: int = 0
+) -> dict[str, Figure]:
     """Run every contestant once a round, in turn, with the data in the page cache."""
     seconds: dict[str, list[float]] = {name: [] for name in raced}
     peaks = dict.fromkeys(raced, 0.0)
     for number in range(rounds + 1):
         warm(root)
         for name, command in raced.items():
-            spent, peak = run(command)
+            spent, peak = run(command, code)
             if number:  # the first round warms the programs themselves
                 seconds[name].append(spent)
                 peaks[name] = max(peaks[name], peak)
@@ -253,14 +303,14 @@ def warm(root: Path) -> None:
                     pass
 
 
-def run(command: Command) -> tuple[float, float]:
-    """Wall seconds and peak MiB of one run."""
+def run(command: Command, code: int) -> tuple[float, float]:
+    """Wall seconds and peak MiB of one run, which must end with `code`."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     spent = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode != code:
         sys.exit(f"bench: exit code {process.returncode}: {' '.join(command)}")
     return spent, usage.ru_maxrss / 1024
 
@@ -279,11 +329,11 @@ def show(tables: dict[str, dict[str, Figure]]) -> None:
     """Print the tables for people."""
     print(machine())
     for title, table in tables.items():
-        print(f"\n{title:28} {'seconds':>8} {'ratio':>6}  {'min-max':>11} {'peak MiB':>9}")
+        print(f"\n{title:29} {'seconds':>8} {'ratio':>6}  {'min-max':>11} {'peak MiB':>9}")
         for name, figure in table.items():
             spread = f"{min(figure.ratios):.2f}-{max(figure.ratios):.2f}"
             print(
-                f"{name:28} {statistics.median(figure.seconds):8.3f} "
+                f"{name:29} {statistics.median(figure.seconds):8.3f} "
                 f"{statistics.median(figure.ratios):6.2f}  {spread:>11} {figure.peak_mib:9.0f}"
             )
 
