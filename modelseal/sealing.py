@@ -214,7 +214,10 @@ def _survey(
         for path in found.outside:
             warn(outside_warning(path, found.links[path]))
     # What the cache will say of a file is what was seen before the file was read.
-    cache = store.stat_cache(model_dir, found.files, links=found.links) if store else None
+    cache = None
+    if store is not None:
+        fork = how.get("fork", False)
+        cache = store.stat_cache(model_dir, found.files, links=found.links, fork=fork)
     known = cache.known if cache and incremental else {}
     unknown = [path for path in found.files if path not in known]
     outcomes = hashing.hash_files(

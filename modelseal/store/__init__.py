@@ -401,15 +401,21 @@ class Store:
         )
 
     def stat_cache(
-        self, model_dir: Location, files: Sequence[str], *, links: Collection[str] = ()
+        self,
+        model_dir: Location,
+        files: Sequence[str],
+        *,
+        links: Collection[str] = (),
+        fork: bool = False,
     ) -> "StatCache":
         """What is known of `files`, paths below `model_dir`, without reading them.
 
         links: those of them that may be symbolic links; nothing is known of them.
+        fork: have a child do half of the looking; only for a program without threads.
         """
         from modelseal.store import statcache
 
-        return statcache.StatCache(self.path, os.path.realpath(model_dir), files, links)
+        return statcache.StatCache(self.path, os.path.realpath(model_dir), files, links, fork=fork)
 
     # What was verified here
 

@@ -17,6 +17,9 @@ from modelseal.structs import SignedManifest
 
 UNVERSIONED = "0.0.0"
 
+_INDEXED_AT_ONCE = 4096
+"""Files of a model that is indexed as it is sealed; a larger one waits for the first who asks."""
+
 
 @contextmanager
 def writing(store: Store) -> Iterator[lock.Journal]:
@@ -67,7 +70,8 @@ def add(
                     if new and refs.get(store.path, name, version) != id_:
                         os.unlink(manifests.path_of(store.path, id_))
                 raise
-        _index(store.path, {contents[path]: value for path, value in blake3.items()})
+        if blake3 or len(contents) <= _INDEXED_AT_ONCE:
+            _index(store.path, {contents[path]: value for path, value in blake3.items()})
     return seal
 
 

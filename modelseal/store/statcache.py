@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import NamedTuple
 
 from modelseal.errors import StoreError
@@ -63,17 +64,20 @@ class StatCache:
     """The files of a directory, and the digests of those that need not be read again.
 
     Made before the other files are hashed, or what changes meanwhile would go unseen.
-    known: path → digest, for the files unchanged since they were hashed.
     """
 
     def __init__(
-        self, root: str, directory: str, files: Sequence[str], links: Collection[str]
+        self, root: str, directory: str, files: Sequence[str], links: Collection[str], *, fork: bool
     ) -> None:
         taken_at = time.time_ns()
         plain = [path for path in files if path not in links]
-        now = unpack(plain, measure(directory, plain, fork=False))
+        now = unpack(plain, measure(directory, plain, fork=fork))
         self._snapshot = Snapshot(root, directory, taken_at, now, load(root, directory))
-        self.known: dict[str, Digest] = self._snapshot.known()
+
+    @cached_property
+    def known(self) -> dict[str, Digest]:
+        """Path → digest, for the files unchanged since they were hashed."""
+        return self._snapshot.known()
 
     def update(self, digests: Mapping[str, Digest]) -> None:
         """Remember digests of files that were hashed after this object was made.
@@ -111,7 +115,9 @@ class Snapshot(NamedTuple):
 
     def update(self, digests: Mapping[str, Digest], sealed: Sealed | None = None) -> None:
         """As `StatCache.update`. sealed: what to compare the outcome with."""
-        kept = {path: known.sha256 for path, known in self.known().items()}
+        # Where every file was hashed, nothing that was known before is of use.
+        known = {} if digests.keys() >= self.now.keys() else self.known()
+        kept = {path: digest.sha256 for path, digest in known.items()}
         for path, digest in digests.items():
             seen = self.now.get(path)
             if seen is not None and seen[2] == digest.size and not _is_racy(seen, self.taken_at):
