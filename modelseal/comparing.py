@@ -13,7 +13,7 @@ from modelseal.structs import FileEntry
 
 _Outcome = hashing.FileDigest | ModelSealError
 
-_GROUP_BYTES: Final = 1 << 30
+_GROUP_BYTES: Final = 512 << 20
 """Bytes prechecked before the suspects among them are put to the test."""
 
 _DOWNLOAD_CACHE: Final = ".cache/huggingface"

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
 from modelseal import documents, fileio, hashing, keys, paths, signatures, tree
@@ -42,12 +41,13 @@ class Sealed(NamedTuple):
 class _Survey(NamedTuple):
     """What was found in a model directory.
 
-    hashed: how many of the files were read. remember: tells the store's stat cache of them.
+    hashed: how many of the files were read. remember: tells the store's stat cache of them, and of
+    the seal that was made of them.
     """
 
     digests: dict[str, hashing.FileDigest]
     hashed: int
-    remember: Callable[[], None]
+    remember: Callable[[str], None]
 
 
 class ModelSigner:
@@ -159,7 +159,7 @@ class ModelSigner:
         )
         manifest = _describe(model_dir, survey.digests, *about)
         if if_changed and (earlier := _unchanged(manifest, output, key, signer_id, store)):
-            survey.remember()
+            survey.remember(identifier(earlier))
             return Sealed(earlier, changed=False, hashed=survey.hashed)
         if store is not None and os.path.lexists(store.path):
             store.check_version(
@@ -183,7 +183,7 @@ class ModelSigner:
                 allow_version_reuse=allow_version_reuse,
             )
         save(signed, output)
-        survey.remember()
+        survey.remember(identifier(signed) if seal is None else seal.id)
         return Sealed(signed, changed=True, hashed=survey.hashed, seal=seal)
 
 
@@ -230,13 +230,15 @@ def _survey(
         if outcome.lfs_pointer:
             raise ModelError(f"'{path}' is a git-lfs pointer", hint=HINT_POINTER)
         digests[path] = outcome
-    fresh = {path: Digest(digests[path].sha256, digests[path].size) for path in unknown}
-    remember = partial(cache.update, fresh) if cache else _forget
-    return _Survey({path: digests[path] for path in found.files}, len(unknown), remember)
+    digests = {path: digests[path] for path in found.files}
 
+    def remember(seal: str) -> None:
+        if cache is not None:
+            fresh = {path: Digest(digests[path].sha256, digests[path].size) for path in unknown}
+            sealed = {path: digest.sha256 for path, digest in digests.items()}
+            cache.update(fresh, seal=seal, sealed=sealed)
 
-def _forget() -> None:
-    pass
+    return _Survey(digests, len(unknown), remember)
 
 
 def _describe(

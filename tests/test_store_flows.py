@@ -128,6 +128,17 @@ def test_without_incremental_everything_is_read(
     assert sealed.hashed == 3
 
 
+@pytest.mark.parametrize("more", [[], ["--incremental"]])
+def test_the_status_after_a_seal_reads_nothing(sign: Sign, model: Path, more: list[str]) -> None:
+    age()
+    sign(*more)
+    status = Store.open(model).status(model)
+    assert (status.clean, status.files, status.hashed) == (True, 3, 0)
+    (model / "config.json").write_text('{"vocab_size": 32001}')  # of the same size
+    changed = Store.open(model).status(model)
+    assert ([change.path for change in changed.altered], changed.hashed) == (["config.json"], 1)
+
+
 def test_verify_reads_what_the_cache_vouches_for(sign: Sign, verify: Sign, model: Path) -> None:
     """Content changed behind the clock's back: the cache can't see it, verify does."""
     path = model / "config.json"

@@ -79,13 +79,25 @@ class StatCache:
         """Path → digest, for the files unchanged since they were hashed."""
         return self._snapshot.known()
 
-    def update(self, digests: Mapping[str, Digest]) -> None:
+    def update(
+        self,
+        digests: Mapping[str, Digest],
+        *,
+        seal: str = "",
+        sealed: Mapping[str, bytes] | None = None,
+    ) -> None:
         """Remember digests of files that were hashed after this object was made.
 
+        seal, sealed: the id of a manifest and its SHA-256 by path, if it was made of these files:
+        the next `status` need not read it then.
         Paths that it was not made for are passed over. A cache that can't be written, or is being
         written by somebody else, stays as it is: nothing is raised.
         """
-        self._snapshot.update(digests)
+        content = None
+        if sealed is not None:
+            paths = sorted(sealed)
+            content = Sealed(seal, paths, b"".join([sealed[path] for path in paths]))
+        self._snapshot.update(digests, content)
 
 
 class Snapshot(NamedTuple):
