@@ -94,6 +94,18 @@ def test_row_29_a_damaged_manifest_is_never_given_out(store: Store) -> None:
     assert store.fsck().clean, "who has the manifest can add it once more"
 
 
+@pytest.mark.parametrize("how", ["directory", "link"])
+def test_row_29_a_lock_that_nobody_can_take_is_found(store: Store, how: str) -> None:
+    lock = Path(store.path) / "lock"
+    lock.unlink(missing_ok=True)
+    if how == "directory":
+        lock.mkdir()
+    else:
+        lock.symlink_to("elsewhere")
+    (found,) = store.fsck().findings
+    assert (found.kind, found.where, found.damage) == ("format", "lock", True)
+
+
 def test_findings_say_what_and_where(store: Store) -> None:
     root = Path(store.path)
     one, two = store.resolve("model@1"), store.resolve("model@2")

@@ -127,6 +127,9 @@ class Examination:
                 self._find("format", name, "is damaged")
             elif not set(wanted.splitlines()) <= set(data.splitlines()):
                 self._find("gitignore", name, "doesn't leave the caches out")
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(self._path("lock")).st_mode):
+                self._find("format", "lock", "is not a regular file, so nobody can write")
         for name in layout.DIRECTORIES:
             try:
                 if not stat.S_ISDIR(os.lstat(self._path(name)).st_mode):
