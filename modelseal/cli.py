@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from modelseal import __version__, output
@@ -40,7 +40,10 @@ COMMANDS = {
     "fsck": "check a store, and mend what can be",
     "gc": "remove what a store has no use for",
 }
-"""Command → what it does. Its module, `modelseal.commands.<command>`, is loaded when asked for."""
+"""Command → what it does. Its module, `modelseal.commands.<command>`, is loaded when asked for.
+
+A module that has `COMMANDS` of its own is a group: what is typed next names one of them.
+"""
 
 _JSON_FLAGS = frozenset({"--json", "--json-output"})
 _WIDEST = 100
@@ -106,18 +109,37 @@ def _dispatch(arguments: list[str]) -> int:
     if first == "--version":
         output.line(f"modelseal {__version__}")
         return EXIT_OK
-    if first not in COMMANDS:
-        kind = "option" if first.startswith("-") else "command"
-        raise UsageError(
-            f"unknown {kind} '{first}'",
-            hint=_nearest(first, [*COMMANDS, "--help", "--version"])
-            or "'modelseal --help' lists the commands",
-        )
-    return _run(first, rest)
+    _refuse_unknown_command(first, [*COMMANDS, "--help", "--version"], "modelseal")
+    module = _load(first)
+    if hasattr(module, "COMMANDS"):
+        return _dispatch_in(first, module, rest)
+    return _run(first, module, rest)
 
 
-def _run(name: str, arguments: list[str]) -> int:
-    module = _load(name)
+def _dispatch_in(group: str, module: "ModuleType", arguments: list[str]) -> int:
+    program = f"modelseal {group}"
+    if not arguments:
+        raise UsageError(f"no command after '{group}'", hint=f"'{program} --help' lists them")
+    first, *rest = arguments
+    if first in ("-h", "--help"):
+        output.lines(_group_help(program, module))
+        return EXIT_OK
+    _refuse_unknown_command(first, [*module.COMMANDS, "--help"], program)
+    name = f"{group} {first}"
+    return _run(name, _load(name), rest)
+
+
+def _refuse_unknown_command(word: str, known: list[str], program: str) -> None:
+    if word in known:
+        return
+    kind = "option" if word.startswith("-") else "command"
+    raise UsageError(
+        f"unknown {kind} '{word}'",
+        hint=_nearest(word, known) or f"'{program} --help' lists the commands",
+    )
+
+
+def _run(name: str, module: "ModuleType", arguments: list[str]) -> int:
     parser = _parser(name, module)
     _refuse_unknown_options(arguments, parser)
     try:
@@ -144,9 +166,12 @@ def _refuse_unknown_options(arguments: Sequence[str], parser: "ArgumentParser") 
 
 
 def _load(name: str) -> "ModuleType":
+    """The module of a command; one of a group is named with it, as it is typed."""
     from importlib import import_module
+    from keyword import iskeyword
 
-    return import_module(f"modelseal.commands.{name}")
+    parts = [f"{word}_" if iskeyword(word) else word for word in name.split()]
+    return import_module(".".join(["modelseal.commands", *parts]))
 
 
 def _parser(name: str, module: "ModuleType") -> "ArgumentParser":
@@ -168,11 +193,10 @@ def _parser(name: str, module: "ModuleType") -> "ArgumentParser":
         # Without a width argparse loads shutil to find one.
         return Formatter(prog, max_help_position=28, width=_width())
 
-    examples = "\n".join(f"  {line}" for line in module.EXAMPLES.splitlines())
     parser = Parser(
         prog=f"modelseal {name}",
         description=module.DESCRIPTION,
-        epilog=f"examples:\n{examples}",
+        epilog=f"examples:\n{_indented(module.EXAMPLES)}",
         formatter_class=formatter,
         allow_abbrev=False,
     )
@@ -189,16 +213,53 @@ def _complete() -> None:
     typed = os.environ.get("COMP_LINE", "").split()
     parser = ArgumentParser(prog="modelseal", allow_abbrev=False)
     parser.add_argument("--version", action="store_true")
-    commands = parser.add_subparsers()
-    for name in COMMANDS:
-        command = commands.add_parser(name, allow_abbrev=False)
-        if name in typed[1:2]:
-            _load(name).add_arguments(command)
+    _add_commands(parser, COMMANDS, "", typed[1:])
     argcomplete.autocomplete(parser)
 
 
+def _add_commands(
+    parser: "ArgumentParser", names: Iterable[str], group: str, typed: list[str]
+) -> None:
+    commands = parser.add_subparsers()
+    for name in names:
+        command = commands.add_parser(name, allow_abbrev=False)
+        if name not in typed[:1]:
+            continue
+        module = _load(f"{group} {name}")
+        if hasattr(module, "COMMANDS"):
+            _add_commands(command, module.COMMANDS, name, typed[1:])
+        else:
+            module.add_arguments(command)
+
+
+def _group_help(program: str, module: "ModuleType") -> str:
+    from textwrap import fill
+
+    return f"""\
+usage: {program} COMMAND [OPTION ...]
+
+{fill(module.DESCRIPTION, _width())}
+
+commands:
+{_listed(module.COMMANDS)}
+
+options:
+  -h, --help  show this help; '{program} COMMAND --help' shows a command's
+
+examples:
+{_indented(module.EXAMPLES)}"""
+
+
+def _listed(commands: dict[str, str]) -> str:
+    width = max(map(len, commands)) + 1
+    return "\n".join(f"  {name:<{width}} {summary}" for name, summary in commands.items())
+
+
+def _indented(examples: str) -> str:
+    return "\n".join(f"  {line}" for line in examples.splitlines())
+
+
 def _help() -> str:
-    commands = "\n".join(f"  {name:<9} {summary}" for name, summary in COMMANDS.items())
     codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
     return f"""\
 usage: modelseal COMMAND [OPTION ...]
@@ -207,7 +268,7 @@ Sign machine-learning models, and check who signed them and that every byte
 is as signed.
 
 commands:
-{commands}
+{_listed(COMMANDS)}
 
 options:
   -h, --help  show this help; 'modelseal COMMAND --help' shows a command's

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
-from modelseal import KeyManager, SignatureAlgorithm
+from modelseal import KeyManager, SignatureAlgorithm, cli
 from modelseal.cli import main
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -134,6 +134,15 @@ def signed(model: Path, keys: Keys, run: Callable[..., Result]) -> Iterator[Path
     )
     assert done.code == 0, done.err
     yield model / "signed_manifest.json"
+
+
+def every_command() -> list[str]:
+    """The commands as they are typed, those of a group after its name."""
+    names = []
+    for name in cli.COMMANDS:
+        inner: dict[str, str] = getattr(cli._load(name), "COMMANDS", {})
+        names += [f"{name} {action}" for action in inner] or [name]
+    return names
 
 
 def need(program: str) -> str:

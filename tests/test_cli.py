@@ -6,7 +6,9 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import sysconfig
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ import pytest
 from modelseal import PublisherRegistry, TrustedPublisher, __version__, cli, sealing
 from modelseal.canonical import identifier
 from modelseal.errors import EXIT_CODES, Reason
-from tests.conftest import Keys, Result, Shell
+from tests.conftest import Keys, Result, Shell, every_command
 
 Run = Callable[..., Result]
 
@@ -120,7 +122,9 @@ def test_no_memory_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 # Help
 
 
-@pytest.mark.parametrize("args", [[], *([name] for name in cli.COMMANDS)], ids=str)
+@pytest.mark.parametrize(
+    "args", [[], *map(str.split, sorted({*cli.COMMANDS, *every_command()}))], ids=str
+)
 def test_help_fits_and_ends_with_examples(
     args: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,10 +144,12 @@ def test_help_fits_and_ends_with_examples(
         assert set(re.findall(r"--[a-z-]+", other)) == options, columns
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", every_command())
 def test_option_lines_fit_40_columns(name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    options = run(name, "--help").out.partition("\noptions:\n")[2].partition("\nexamples:\n")[0]
+    options = (
+        run(*name.split(), "--help").out.partition("\noptions:\n")[2].partition("\nexamples:\n")[0]
+    )
     assert options
     assert [line for line in options.splitlines() if len(line) > 40] == []
 
@@ -151,7 +157,7 @@ def test_option_lines_fit_40_columns(name: str, run: Run, monkeypatch: pytest.Mo
 def examples() -> list[list[str]]:
     """Every modelseal command line in a help text, without what only a shell understands."""
     texts = [cli._help().partition("examples:\n")[2]]
-    texts += [module_of(name).EXAMPLES for name in cli.COMMANDS]
+    texts += [module_of(name).EXAMPLES for name in {*cli.COMMANDS, *every_command()}]
     return [
         [re.sub(r"\d<.*", "", word) for word in shlex.split(part)]
         for text in texts
@@ -165,6 +171,8 @@ def examples() -> list[list[str]]:
 def test_an_example_is_one_that_works(example: list[str]) -> None:
     program, name, *args = [word for word in example if word]
     assert program == "modelseal"
+    if name not in every_command():
+        name, args = f"{name} {args[0]}", args[1:]
     cli._refuse_unknown_options(args, parser := cli._parser(name, module_of(name)))
     parser.parse_args(args)
 
@@ -176,6 +184,72 @@ def test_the_help_lists_every_command_and_exit_code(run: Run) -> None:
     for code, meaning in EXIT_CODES.items():
         first = meaning.split()[0]
         assert re.search(rf"^  {code} +{first}", text, re.MULTILINE), code
+
+
+# Groups of commands
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> list[Namespace]:
+    """A group `made` with a command `do`; the arguments that this one was run with."""
+    seen: list[Namespace] = []
+
+    def add_arguments(parser: ArgumentParser) -> None:
+        parser.add_argument("--deep", action="store_true", help="do it well")
+
+    def run_it(args: Namespace) -> int:
+        seen.append(args)
+        return 2
+
+    made, do = ModuleType("modelseal.commands.made"), ModuleType("modelseal.commands.made.do")
+    vars(made).update(
+        COMMANDS={"do": "do it", "undo": "take it back"},
+        DESCRIPTION="What is made.",
+        EXAMPLES="modelseal made do",
+    )
+    vars(do).update(DESCRIPTION="Do.", EXAMPLES="x", add_arguments=add_arguments, run=run_it)
+    monkeypatch.setitem(cli.COMMANDS, "made", "made for a test")
+    for module in (made, do):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return seen
+
+
+def test_a_command_of_a_group_is_run(run: Run, group: list[Namespace]) -> None:
+    assert run("made", "do", "--deep").code == 2
+    assert [vars(args) for args in group] == [{"deep": True}]
+
+
+def test_a_group_has_a_help_of_its_own(run: Run, group: list[Namespace]) -> None:
+    code, text, _ = run("made", "--help")
+    assert code == 0
+    assert text.startswith("usage: modelseal made COMMAND [OPTION ...]\n\nWhat is made.\n")
+    assert "\n  do    do it\n  undo  take it back\n" in text
+    assert text.endswith("\nexamples:\n  modelseal made do\n")
+    assert run("made", "do", "-h").out.startswith("usage: modelseal made do [-h] [--deep]")
+    assert group == []
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "hint"),
+    [
+        (["made"], "no command after 'made'", "'modelseal made --help' lists them"),
+        (["made", "unod"], "unknown command 'unod'", "did you mean 'undo'?"),
+        (["made", "x"], "unknown command 'x'", "'modelseal made --help' lists the commands"),
+        (["made", "--hlep"], "unknown option '--hlep'", "did you mean '--help'?"),
+        (["made", "do", "--depe"], "unknown option '--depe'", "did you mean '--deep'?"),
+        (
+            ["made", "do", "it"],
+            "unrecognized arguments: it",
+            "'modelseal made do --help' says more",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_of_a_group(
+    args: list[str], error: str, hint: str, run: Run, group: list[Namespace]
+) -> None:
+    assert run(*args) == (64, "", f"error: {error}\nhint: {hint}\n")
+    assert group == []
 
 
 # Wrong usage

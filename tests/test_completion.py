@@ -10,7 +10,7 @@ import pexpect
 import pytest
 
 from modelseal import cli
-from tests.conftest import need
+from tests.conftest import every_command, need
 from tests.docs import COMPLETIONS, PROGRAMS, ROOT
 
 SCRIPT = ROOT / "completions" / "modelseal.bash"
@@ -76,7 +76,7 @@ def test_bash_offers(line: str, offered: list[str], tmp_path: Path) -> None:
     assert tab(line, tmp_path) == offered
 
 
-@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("name", every_command())
 def test_bash_offers_every_option(name: str, tmp_path: Path) -> None:
     actions = cli._parser(name, cli._load(name))._actions
     options = [option for action in actions for option in action.option_strings]

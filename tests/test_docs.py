@@ -32,12 +32,13 @@ from modelseal import (
 )
 from modelseal.documents import Document
 from tests import docs, test_layers
-from tests.conftest import Keys, Result, need
+from tests.conftest import Keys, Result, every_command, need
 
 TEXTS = {path.name: path.read_text() for path in docs.PAGES}
 MAIN = "modelseal.1"
 COMMAND_PAGES = {name: f"modelseal-{name}.1" for name in cli.COMMANDS}
-COMMANDS = sorted(cli.COMMANDS)
+GROUPED = {name: [n for n in every_command() if n.split()[0] == name] for name in cli.COMMANDS}
+"""Command or group → the commands that its page is about."""
 
 
 def section(page: str, title: str) -> str:
@@ -79,6 +80,10 @@ def options_of(name: str) -> list[Action]:
     return [action for action in parser_of(name)._actions if action.option_strings]
 
 
+def test_a_page_is_about_every_command_of_its_group() -> None:
+    assert sorted([name for names in GROUPED.values() for name in names]) == sorted(every_command())
+
+
 # The pages as pages.
 
 
@@ -111,16 +116,17 @@ def test_pages_refer_to_pages_that_exist() -> None:
 # Commands and options.
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", GROUPED)
 def test_options_are_the_parsers(name: str) -> None:
     described = {
         tuple(option_names(head)): (head.partition(" Ar ")[2], words(body))
         for head, body in items(section(COMMAND_PAGES[name], "OPTIONS")).items()
     }
-    actions = {tuple(action.option_strings): action for action in options_of(name)}
-    assert described.keys() == actions.keys()
-    for options, (value, text) in described.items():
-        action = actions[options]
+    actions = [action for command in GROUPED[name] for action in options_of(command)]
+    assert described.keys() == {tuple(action.option_strings) for action in actions}
+    for action in actions:
+        options = tuple(action.option_strings)
+        value, text = described[options]
         assert bool(value) == (action.nargs != 0), options
         if action.metavar:
             assert value == action.metavar, options
@@ -128,12 +134,20 @@ def test_options_are_the_parsers(name: str) -> None:
         assert all(word in text for word in words_due if word and word != SUPPRESS), options
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_synopses_are_the_parsers(name: str) -> None:
-    source = section(COMMAND_PAGES[name], "SYNOPSIS").splitlines()
-    assert source[0] == f".Nm modelseal {name}"
-    shown = {option: line.startswith(".Op ") for line in source for option in option_names(line)}
-    assert shown == {action.option_strings[0]: not action.required for action in options_of(name)}
+@pytest.mark.parametrize("page", COMMAND_PAGES.values())
+def test_synopses_are_the_parsers(page: str) -> None:
+    source = section(page, "SYNOPSIS")
+    parts = re.split(r"^\.Nm modelseal ([a-z ]+)\n", source, flags=re.MULTILINE)
+    assert parts[0] == ""
+    assert parts[1::2] == GROUPED[page.removeprefix("modelseal-").removesuffix(".1")]
+    for name, lines in zip(parts[1::2], parts[2::2], strict=True):
+        shown = {
+            option: line.startswith(".Op ")
+            for line in lines.splitlines()
+            for option in option_names(line)
+        }
+        due = {action.option_strings[0]: not action.required for action in options_of(name)}
+        assert shown == due, name
 
 
 def test_the_main_page_has_the_commands() -> None:
@@ -166,10 +180,12 @@ def commands_in(source: str) -> Iterator[list[str]]:
 def test_examples_are_accepted(page: str) -> None:
     names = set()
     for name, *arguments in commands_in(section(page, "EXAMPLES")):
+        if name not in every_command():
+            name, arguments = f"{name} {arguments[0]}", arguments[1:]
         parser = parser_of(name)
         cli._refuse_unknown_options(arguments, parser)
         parser.parse_args(arguments)
-        names.add(name)
+        names.add(name.split()[0])
     assert names >= {name for name, its in COMMAND_PAGES.items() if its == page}
     assert names
 
