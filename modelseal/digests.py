@@ -24,7 +24,7 @@ SMALL: Final = 1 << 20
 """Bytes up to which a file is read in one call; larger ones are mapped or read in pieces."""
 
 _SLICE: Final = 32 << 20
-_BUFFER: Final = 1 << 20
+_BUFFER: Final = 256 << 10  # stays in the cache of a core
 
 _OPEN_FLAGS: Final = (
     os.O_RDONLY
@@ -35,9 +35,12 @@ _OPEN_FLAGS: Final = (
 )
 _OPEN_FLAGS_NO_LINK: Final = _OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0)
 
-Answer = tuple[str, Any, int]
+Answer = tuple[str, Any, int, bytes]
 """What is said of a file, a word first: `digest` or, of a git-lfs pointer, `pointer` (digests in
-the order asked for, size); `large` (nothing, size); `changed`; `unreadable` (a message)."""
+the order asked for, size, stamp); `large` (nothing, size); `changed`; `unreadable` (a message)."""
+
+
+_CHANGED: Final[Answer] = ("changed", None, 0, b"")
 
 
 class _Hash(Protocol):
@@ -57,6 +60,7 @@ def hash_small(
     links: those of the paths that may be symbolic links.
     """
     answers: list[Answer] = []
+    digest_by = [_AT_ONCE[name] for name in algorithms]
     count = 0
     for path in paths:
         try:
@@ -67,18 +71,20 @@ def hash_small(
                 before = os.fstat(fd)
                 size = before.st_size
                 if not stat.S_ISREG(before.st_mode):
-                    answer: Answer = ("changed", None, 0)
+                    answer = _CHANGED
                 elif size > SMALL:
-                    answer = ("large", None, size)
+                    answer = ("large", None, size, b"")
                 else:
                     data = os.read(fd, size + 1)
                     while 0 < len(data) < size and (more := os.read(fd, size - len(data))):
                         data += more
-                    word = "pointer" if lfs.is_pointer(data) else "digest"
-                    answer = (word, [_AT_ONCE[name](data) for name in algorithms], size)
-                    count += size
-                    if len(data) != size or _version(os.fstat(fd)) != _version(before):
-                        answer = ("changed", None, 0)
+                    stamp = tree.stamp(before)
+                    if len(data) == size and tree.stamp(os.fstat(fd)) == stamp:
+                        word = "pointer" if lfs.is_pointer(data) else "digest"
+                        answer = (word, [digest(data) for digest in digest_by], size, stamp)
+                        count += size
+                    else:
+                        answer = _CHANGED
             finally:
                 os.close(fd)
         except OSError as err:
@@ -107,12 +113,14 @@ def hash_large(
         try:
             before = os.fstat(fd)
             if before.st_size != size or not stat.S_ISREG(before.st_mode):
-                return [("changed", None, 0)]
+                return [_CHANGED]
             hashes = [_IN_PIECES[name]() for name in algorithms]
-            whole = (_feed_mapped if mapped else _feed_pieces)(fd, size, hashes, tick)
-            if not whole or _version(os.fstat(fd)) != _version(before):
-                return [("changed", None, 0)]
-            return [("digest", [hash_.digest() for hash_ in hashes], size)]
+            # A copy through the cache costs less than mapping pages, but for SHA-256's slow pace.
+            feed = _feed_mapped if mapped and SHA256 in algorithms else _feed_pieces
+            stamp = tree.stamp(before)
+            if not feed(fd, size, hashes, tick) or tree.stamp(os.fstat(fd)) != stamp:
+                return [_CHANGED]
+            return [("digest", [hash_.digest() for hash_ in hashes], size, stamp)]
         finally:
             os.close(fd)
     except OSError as err:
@@ -172,10 +180,5 @@ _AT_ONCE: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
-def _version(info: os.stat_result) -> tuple[int, int, int, int, int]:
-    """What changes with a file's content, and what would make it another file."""
-    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev
-
-
 def _unreadable(err: OSError) -> Answer:
-    return "unreadable", (err.strerror or "unknown error").lower(), 0
+    return "unreadable", (err.strerror or "unknown error").lower(), 0, b""

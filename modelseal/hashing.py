@@ -49,12 +49,14 @@ class FileDigest(NamedTuple):
     sha256, blake3: 32 bytes, or none where that digest was not asked for.
     size: bytes.
     lfs_pointer: whether they stand in for the real content.
+    stamp: of the file as it was read, as `tree.stamp` gives it.
     """
 
     sha256: bytes
     size: int
     lfs_pointer: bool = False
     blake3: bytes = b""
+    stamp: bytes = b""
 
 
 def usable_cpus() -> int:
@@ -110,12 +112,13 @@ def hash_files(
 
 
 def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDigest | ModelSealError:
-    word, what, size = answer
+    word, what, size, stamp = answer
     if word in ("digest", "pointer"):
         if algorithms == (SHA256,):
-            return FileDigest(what[0], size, word == "pointer")
+            return FileDigest(what[0], size, word == "pointer", b"", stamp)
         made = dict(zip(algorithms, what, strict=True))
-        return FileDigest(made.get(SHA256, b""), size, word == "pointer", made.get(BLAKE3, b""))
+        sha256, blake3 = made.get(SHA256, b""), made.get(BLAKE3, b"")
+        return FileDigest(sha256, size, word == "pointer", blake3, stamp)
     if word == "unreadable":
         return FileUnreadableError(f"cannot read '{path}': {what}")
     if word == "died":
@@ -125,7 +128,7 @@ def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDige
 
 
 def _died(worker: Died) -> Answer:
-    return "died", worker.signal, 0
+    return "died", worker.signal, 0, b""
 
 
 class _Engine:
@@ -241,7 +244,7 @@ def _hashed(future: "Future[list[Answer]]") -> int:
     """The bytes that a finished task has hashed."""
     if future.cancelled() or future.exception():
         return 0
-    return sum(size for word, _, size in future.result() if word in ("digest", "pointer"))
+    return sum(size for word, _, size, _ in future.result() if word in ("digest", "pointer"))
 
 
 def _wait(

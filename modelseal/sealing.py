@@ -9,7 +9,6 @@ from modelseal import documents, fileio, hashing, keys, paths, signatures, tree
 from modelseal.canonical import identifier
 from modelseal.digests import BLAKE3, SHA256
 from modelseal.errors import FormatError, ModelError, ModelSealError, OverwriteError
-from modelseal.store import Digest
 from modelseal.structs import DOCUMENT_LIMIT, FileEntry, ModelManifest, SignedManifest
 
 if TYPE_CHECKING:
@@ -213,28 +212,31 @@ def _survey(
     if warn:
         for path in found.outside:
             warn(outside_warning(path, found.links[path]))
-    # What the cache will say of a file is what was seen before the file was read.
     cache = None
     if store is not None:
         fork = how.get("fork", False)
         cache = store.stat_cache(model_dir, found.files, links=found.links, fork=fork)
-    known = cache.known if cache and incremental else {}
+    known = cache.known() if cache and incremental else {}
     unknown = [path for path in found.files if path not in known]
     outcomes = hashing.hash_files(
         model_dir, unknown, links=found.links, algorithms=algorithms, **how
     )
-    digests = {path: hashing.FileDigest(*digest) for path, digest in known.items()}
+    digests = {
+        path: hashing.FileDigest(digest.sha256, digest.size, stamp=digest.stamp)
+        for path, digest in known.items()
+    }
     for path, outcome in zip(unknown, outcomes, strict=True):
         if isinstance(outcome, ModelSealError):
             raise outcome
         if outcome.lfs_pointer:
             raise ModelError(f"'{path}' is a git-lfs pointer", hint=HINT_POINTER)
         digests[path] = outcome
-    digests = {path: digests[path] for path in found.files}
+    if known:
+        digests = {path: digests[path] for path in found.files}
 
     def remember(seal: str) -> None:
         if cache is not None:
-            fresh = {path: Digest(digests[path].sha256, digests[path].size) for path in unknown}
+            fresh = {path: digests[path] for path in unknown} if known else digests
             sealed = {path: digest.sha256 for path, digest in digests.items()}
             cache.update(fresh, seal=seal, sealed=sealed)
 

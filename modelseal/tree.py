@@ -6,6 +6,7 @@ locale says, so the walk works on bytes.
 
 import os
 import stat
+import struct
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -30,6 +31,13 @@ _KINDS: Final = {
     stat.S_IFCHR: "character device",
     stat.S_IFBLK: "block device",
 }
+
+
+STAMP: Final = struct.Struct("<3Q2q")
+"""What a stamp is: device, inode, size in bytes, mtime and ctime in ns."""
+
+
+_LOW_BITS: Final = (1 << 63) - 1
 
 
 class Irregular(NamedTuple):
@@ -187,6 +195,17 @@ def _name_fault(path: str) -> str:
 def locate(top: bytes, path: str) -> bytes:
     """Where the file that a manifest calls `path` lies, for the system's calls."""
     return b"%b/%b" % (top, path.encode()) if path else top
+
+
+def stamp(info: os.stat_result) -> bytes:
+    """What moves when a file is changed, or becomes another one."""
+    mtime, ctime = info.st_mtime_ns, info.st_ctime_ns
+    try:
+        return STAMP.pack(info.st_dev, info.st_ino, info.st_size, mtime, ctime)
+    except struct.error:  # hundreds of years from now: the lower bits will do
+        return STAMP.pack(
+            info.st_dev, info.st_ino, info.st_size, mtime & _LOW_BITS, ctime & _LOW_BITS
+        )
 
 
 def folded(

@@ -1,6 +1,7 @@
 """The store: what changed in a model, and what need not be read to know it."""
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -105,31 +106,43 @@ def test_a_change_right_after_hashing_is_seen(model: Path) -> None:
     assert listed(store.status(model).altered) == [("config.json", "")]
 
 
+def digest_of(path: Path, sha256: bytes | None = None) -> Digest:
+    """As if the file had been read just now."""
+    info = path.stat()
+    return Digest(sha256 or os.urandom(32), info.st_size, tree.stamp(info))
+
+
 def test_what_is_too_new_is_not_cached(model: Path) -> None:
-    cache = Store.init(model).stat_cache(model, ["config.json"])
-    future = (model / "config.json").stat()
-    os.utime(model / "config.json", ns=(future.st_atime_ns, 2**62))
-    store = Store.open(model)
+    path = model / "config.json"
+    store = Store.init(model)
+    os.utime(path, ns=(0, 2**62))
     cache = store.stat_cache(model, ["config.json", "empty.txt"])
-    cache.update({"config.json": Digest(b"x" * 32, 21)})
-    assert store.stat_cache(model, ["config.json"]).known == {}
+    cache.update({"config.json": digest_of(path)})
+    assert store.stat_cache(model, ["config.json"]).known() == {}
+
+
+def test_a_time_beyond_64_bits_has_a_stamp() -> None:
+    times_ns = (0, 2**70 + 1, 3)
+    info = os.stat_result((0o100644, 5, 7, 1, 0, 0, 9, *range(6), *times_ns))
+    assert tree.STAMP.unpack(tree.stamp(info)) == (7, 5, 9, 1, 3)
 
 
 def test_the_cache_serves_whoever_signs(store: Store, model: Path) -> None:
     files = ["config.json", "empty.txt", "weights/model.bin"]
     cache = store.stat_cache(model, files, links=["empty.txt"])
-    assert cache.known == {}
-    digests = {path: Digest(os.urandom(32), (model / path).stat().st_size) for path in files}
-    cache.update({**digests, "unknown": Digest(b"x" * 32, 1)})
+    assert cache.known() == {}
+    digests = {path: digest_of(model / path) for path in files}
+    cache.update({**digests, "unknown": Digest(b"x" * 32, 1, bytes(40))})
     again = store.stat_cache(model, files)
-    assert again.known == {path: digests[path] for path in files if path != "empty.txt"}
+    assert again.known() == {path: digests[path] for path in files if path != "empty.txt"}
     (model / "config.json").touch()
-    assert list(store.stat_cache(model, files).known) == ["weights/model.bin"]
-    wrong_size = store.stat_cache(model, files)
-    wrong_size.update({"weights/model.bin": Digest(b"y" * 32, 1)})
-    assert store.stat_cache(model, files).known == {
-        "weights/model.bin": digests["weights/model.bin"]
-    }
+    partly = store.stat_cache(model, files)
+    assert list(partly.known()) == ["weights/model.bin"]
+    partly.update({"empty.txt": digest_of(model / "empty.txt")})
+    assert list(store.stat_cache(model, files).known()) == ["empty.txt", "weights/model.bin"]
+    afresh = store.stat_cache(model, files)
+    afresh.update({"empty.txt": digest_of(model / "empty.txt")})
+    assert list(store.stat_cache(model, files).known()) == ["empty.txt"]
 
 
 def test_a_false_row_does_not_outlive_the_file(store: Store, model: Path) -> None:
@@ -137,7 +150,7 @@ def test_a_false_row_does_not_outlive_the_file(store: Store, model: Path) -> Non
     (model / "empty.txt").unlink()
     collected = store.gc()
     assert collected.rows == 1
-    assert list(store.stat_cache(model, tree.walk(model).files).known) == [
+    assert list(store.stat_cache(model, tree.walk(model).files).known()) == [
         "config.json",
         "weights/model.bin",
     ]
@@ -229,14 +242,14 @@ def test_a_child_measures_what_its_parent_would(
     files = ["config.json", "gone", "empty.txt", "fifo", "weights/model.bin"]
     alone = statcache.measure(str(model), files, fork=False)
     assert statcache.measure(str(model), files, fork=True) == alone
-    assert sorted(statcache.unpack(files, alone)) == [
+    assert sorted(statcache.sizes(files, alone)) == [
         "config.json",
         "empty.txt",
         "weights/model.bin",
     ]
     info = (model / "config.json").stat()
-    assert statcache.unpack(files, alone)["config.json"] == (
-        *(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns),
+    assert alone[:40] == struct.pack(
+        "<5Q", info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
     )
 
     def no_child() -> int:

@@ -63,10 +63,14 @@ class Entry(NamedTuple):
 
 
 class Digest(NamedTuple):
-    """What a file was found to hold. sha256: 32 bytes. size: bytes."""
+    """What a file was found to hold. sha256: 32 bytes. size: bytes.
+
+    stamp: of the file as it was then, as `tree.stamp` gives it.
+    """
 
     sha256: bytes
     size: int
+    stamp: bytes
 
 
 class Seen(NamedTuple):

@@ -12,22 +12,19 @@ import struct
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import NamedTuple
 
+from modelseal import tree
 from modelseal.errors import StoreError
 from modelseal.store import Digest, index, lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    _Stat = tuple[int, int, int, int, int]
+    from modelseal.hashing import FileDigest
 
-_PACKED = struct.Struct("<5q")
 _DIGEST_BYTES = 32
-_NOTHING = (-1, -1, -1, -1, -1)
+_NOTHING = b"\xff" * tree.STAMP.size
 _WORTH_A_CHILD = 4000
-MASK = (1 << 63) - 1
-"""Of an inode's number, what is kept."""
 
 # Time stamps move by the system's tick, of at most 10 ms; on some file systems by 2 s.
 TICK_NS = 50_000_000
@@ -69,19 +66,24 @@ class StatCache:
     def __init__(
         self, root: str, directory: str, files: Sequence[str], links: Collection[str], *, fork: bool
     ) -> None:
-        taken_at = time.time_ns()
-        plain = [path for path in files if path not in links]
-        now = unpack(plain, measure(directory, plain, fork=fork))
-        self._snapshot = Snapshot(root, directory, taken_at, now, load(root, directory))
+        self._root = root
+        self._directory = directory
+        self._plain = [path for path in files if path not in links]
+        self._fork = fork
+        self._taken_at = time.time_ns()
+        self._known: dict[str, Digest] = {}
+        self._cached: index.Tree | None = None
 
-    @cached_property
     def known(self) -> dict[str, Digest]:
         """Path → digest, for the files unchanged since they were hashed."""
-        return self._snapshot.known()
+        stamps = measure(self._directory, self._plain, fork=self._fork)
+        self._cached = load(self._root, self._directory)
+        self._known = still_known(self._plain, stamps, self._cached)
+        return self._known
 
     def update(
         self,
-        digests: Mapping[str, Digest],
+        digests: "Mapping[str, Digest | FileDigest]",
         *,
         seal: str = "",
         sealed: Mapping[str, bytes] | None = None,
@@ -90,69 +92,83 @@ class StatCache:
 
         seal, sealed: the id of a manifest and its SHA-256 by path, if it was made of these files:
         the next `status` need not read it then.
-        Paths that it was not made for are passed over. A cache that can't be written, or is being
-        written by somebody else, stays as it is: nothing is raised.
+        What was known is kept if it was asked for. Paths that this was not made for are passed
+        over. A cache that can't be written, or is being written by somebody else, stays as it is:
+        nothing is raised.
         """
         content = None
         if sealed is not None:
             paths = sorted(sealed)
             content = Sealed(seal, paths, b"".join([sealed[path] for path in paths]))
-        self._snapshot.update(digests, content)
+        plain = digests
+        if len(self._plain) != len(digests):
+            plain = {path: digests[path] for path in self._plain if path in digests}
+        place = (self._root, self._directory)
+        save(*place, self._cached, self._known, plain, self._taken_at, content)
 
 
-class Snapshot(NamedTuple):
-    """What the system said of a directory's files at a moment, beside what is cached of them."""
-
-    root: str
-    directory: str
-    taken_at: int
-    now: "dict[str, _Stat]"
-    cached: index.Tree
-
-    def known(self) -> dict[str, Digest]:
-        """The digests that still hold."""
-        now = self.now
-        with suppress(ValueError, struct.error):
-            return {
-                path: Digest(digest, row[2])
-                for path, row, digest in zip(
-                    paths_of(self.cached),
-                    _PACKED.iter_unpack(self.cached.stats),
-                    _cut(self.cached.digests),
-                    strict=True,
-                )
-                if now.get(path) == row
-            }
-        return {}
-
-    def update(self, digests: Mapping[str, Digest], sealed: Sealed | None = None) -> None:
-        """As `StatCache.update`. sealed: what to compare the outcome with."""
-        # Where every file was hashed, nothing that was known before is of use.
-        known = {} if digests.keys() >= self.now.keys() else self.known()
-        kept = {path: digest.sha256 for path, digest in known.items()}
-        for path, digest in digests.items():
-            seen = self.now.get(path)
-            if seen is not None and seen[2] == digest.size and not _is_racy(seen, self.taken_at):
-                kept[path] = digest.sha256
-        paths = sorted(kept)
-        hashes = b"".join([kept[path] for path in paths])
-        equal = sealed is not None and (sealed.paths, sealed.digests) == (paths, hashes)
-        with suppress(StoreError, OSError, sqlite3.Error, ValueError, struct.error):
-            tree_ = index.Tree(
-                "\0".join(paths).encode(),
-                b"".join([_PACKED.pack(*self.now[path]) for path in paths]),
-                hashes,
-                bytes.fromhex(sealed.id) if sealed is not None and equal else b"",
+def still_known(files: Sequence[str], stamps: bytes, cached: index.Tree) -> dict[str, Digest]:
+    """The cached digests that still hold, given the files' stamps as they are now."""
+    if stamps == cached.stats and "\0".join(files).encode() == cached.paths:
+        now: Mapping[str, bytes] | None = None  # nothing has moved
+    else:
+        now = dict(zip(files, cut(stamps, tree.STAMP.size), strict=True))
+    with suppress(ValueError, struct.error):
+        return {
+            path: Digest(digest, row[2], stamp)
+            for path, stamp, row, digest in zip(
+                paths_of(cached),
+                cut(cached.stats, tree.STAMP.size),
+                tree.STAMP.iter_unpack(cached.stats),
+                cut(cached.digests, _DIGEST_BYTES),
+                strict=True,
             )
-            if tree_ == self.cached:
-                return
-            lock_file = os.path.join(self.root, "lock")
-            with lock.held(lock_file, 0), index.write(self.root, catch_up=False) as opened:
-                opened.put_tree(os.fsencode(self.directory), tree_)
+            if (now is None or now.get(path) == stamp) and stamp != _NOTHING
+        }
+    return {}
+
+
+def save(
+    root: str,
+    directory: str,
+    cached: index.Tree | None,
+    known: Mapping[str, Digest],
+    hashed: "Mapping[str, Digest | FileDigest]",
+    taken_at: int,
+    sealed: Sealed | None = None,
+) -> None:
+    """Write what is known of a directory, in the place of what was cached.
+
+    known: what was cached before and still holds.
+    hashed: what was read since `taken_at`. sealed: what to compare the outcome with.
+    Nothing is raised where that can't be done.
+    """
+    kept: dict[str, Digest | FileDigest] = {**known}
+    stamps = b"".join([digest.stamp for digest in hashed.values()])
+    for (path, digest), row in zip(hashed.items(), tree.STAMP.iter_unpack(stamps), strict=True):
+        if not _is_racy(row, taken_at):
+            kept[path] = digest
+    paths = sorted(kept)
+    hashes = b"".join([kept[path].sha256 for path in paths])
+    equal = sealed is not None and (sealed.paths, sealed.digests) == (paths, hashes)
+    with suppress(StoreError, OSError, sqlite3.Error, ValueError):
+        tree_ = index.Tree(
+            "\0".join(paths).encode(),
+            b"".join([kept[path].stamp for path in paths]),
+            hashes,
+            bytes.fromhex(sealed.id) if sealed is not None and equal else b"",
+        )
+        if tree_ == cached:
+            return
+        with (
+            lock.held(os.path.join(root, "lock"), 0),
+            index.write(root, catch_up=False) as opened,
+        ):
+            opened.put_tree(os.fsencode(directory), tree_)
 
 
 def measure(directory: str, files: Sequence[str], *, fork: bool) -> bytes:
-    """The stat values of some files, packed; fives of -1 for what is no regular file.
+    """The stamps of some files, joined; all bits set for what is no regular file.
 
     fork: have half of the work done by a child, if it is worth one; only without threads.
     """
@@ -180,52 +196,40 @@ def measure(directory: str, files: Sequence[str], *, fork: bool) -> bytes:
             second = pipe.read()
     finally:
         os.waitpid(pid, 0)
-    if len(first) + len(second) != _PACKED.size * len(files):
+    if len(first) + len(second) != tree.STAMP.size * len(files):
         second = _measure(top, files[half:])
     return first + second
 
 
 def _measure(top: bytes, files: Sequence[str]) -> bytes:
-    lstat, kind, regular, mask = os.lstat, stat.S_IFMT, stat.S_IFREG, MASK
-    values: list[int] = []
-    add = values.extend
+    lstat, stamp, kind, regular = os.lstat, tree.stamp, stat.S_IFMT, stat.S_IFREG
+    stamps: list[bytes] = []
+    add = stamps.append
     for path in files:
         try:
             info = lstat(b"%b/%b" % (top, path.encode()))
         except OSError:
             add(_NOTHING)
             continue
-        if kind(info.st_mode) == regular:
-            add(
-                (
-                    info.st_dev,
-                    info.st_ino & mask,
-                    info.st_size,
-                    info.st_mtime_ns,
-                    info.st_ctime_ns,
-                )
-            )
-        else:
-            add(_NOTHING)
-    return struct.pack(f"<{len(values)}q", *values)
+        add(stamp(info) if kind(info.st_mode) == regular else _NOTHING)
+    return b"".join(stamps)
 
 
-def unpack(paths: Sequence[str], stats: bytes) -> "dict[str, _Stat]":
-    """Packed stat values by path, for the paths that have some."""
-    values: zip[tuple[str, _Stat]] = zip(paths, _PACKED.iter_unpack(stats), strict=True)
-    return {path: said for path, said in values if said != _NOTHING}
+def _is_racy(row: tuple[int, ...], taken_at: int) -> bool:
+    *_, mtime, ctime = row
+    tick = TICK_NS if mtime % _SECOND_NS and ctime % _SECOND_NS else COARSE_TICK_NS
+    return max(mtime, ctime) + tick > taken_at
 
 
-def _is_racy(seen: "_Stat", taken_at: int) -> bool:
-    latest = max(seen[3], seen[4])
-    tick = TICK_NS if seen[3] % _SECOND_NS and seen[4] % _SECOND_NS else COARSE_TICK_NS
-    return latest + tick > taken_at
+def sizes(files: Iterable[str], stamps: bytes) -> dict[str, int]:
+    """The sizes in bytes of those files that have a stamp."""
+    stamped = zip(files, cut(stamps, tree.STAMP.size), strict=True)
+    return {path: tree.STAMP.unpack(stamp)[2] for path, stamp in stamped if stamp != _NOTHING}
 
 
-def _cut(digests: bytes) -> Iterable[bytes]:
-    return (
-        digests[start : start + _DIGEST_BYTES] for start in range(0, len(digests), _DIGEST_BYTES)
-    )
+def cut(data: bytes, size: int) -> Iterable[bytes]:
+    """The pieces of so many bytes that were joined."""
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def prune(root: str, opened: index.Index) -> int:
@@ -249,7 +253,7 @@ def prune(root: str, opened: index.Index) -> int:
         if keep:
             tree_ = index.Tree(
                 "\0".join([paths[number] for number in keep]).encode(),
-                _select(cached.stats, _PACKED.size, keep),
+                _select(cached.stats, tree.STAMP.size, keep),
                 _select(cached.digests, _DIGEST_BYTES, keep),
                 b"",
             )

@@ -3,7 +3,7 @@
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from modelseal import fileio, paths, tree
 from modelseal.errors import ModelError, ModelSealError
@@ -48,10 +48,13 @@ class Walk:
             and "\0".join(found.files).encode() == cached.paths
         )
 
-    def snapshot(self, root: str) -> statcache.Snapshot:
-        """The same for the stat cache."""
-        now = statcache.unpack(self.tree.files, self._stats)
-        return statcache.Snapshot(root, self.directory, self.taken_at, now, self._cached)
+    def known(self) -> dict[str, Digest]:
+        """The digests that need no reading."""
+        return statcache.still_known(self.tree.files, self._stats, self._cached)
+
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the regular files, in bytes."""
+        return statcache.sizes(self.tree.files, self._stats)
 
 
 def compare(
@@ -103,16 +106,14 @@ def compare(
             follow_symlinks=follow_symlinks,
             fork=fork,
         )
-    snapshot = walk.snapshot(root)
+    known = walk.known()
     hasher = _Hasher(directory, walk.tree.links, jobs, fork, progress)
-    status, hashed = _differences(seal, sealed, walk.tree, snapshot, ignore, named, hasher)
+    status, hashed = _differences(seal, sealed, walk, known, ignore, named, hasher)
     if hashed or (status.clean and plain and not named):
         ordered = sorted(sealed)
         digests = bytes.fromhex("".join([sealed[path][0] for path in ordered]))
-        snapshot.update(
-            hashed,
-            statcache.Sealed(seal.id, ordered, digests) if plain and not named else None,
-        )
+        content = statcache.Sealed(seal.id, ordered, digests) if plain and not named else None
+        statcache.save(root, directory, cached, known, hashed, walk.taken_at, content)
     return status
 
 
@@ -152,12 +153,13 @@ class _Hasher:
 def _differences(
     seal: Seal,
     sealed: "_Sealed",
-    found: tree.Tree,
-    snapshot: statcache.Snapshot,
+    walk: Walk,
+    known: Mapping[str, Digest],
     ignore: Collection[str],
     named: Collection[str],
     hasher: _Hasher,
-) -> tuple[Status, dict[str, Digest]]:
+) -> "tuple[Status, dict[str, FileDigest]]":
+    found, sizes = walk.tree, walk.sizes()
     present = set(found.files)
     odd = {item.path: _describe(item) for item in found.irregular}
     blind = {item.path for item in found.unlistable}
@@ -167,7 +169,6 @@ def _differences(
     ]
     unjudged = {*ignore, *blind}
     altered, missing, unread = [], [], []
-    known = snapshot.known()
     for path, (expected, size) in sealed.items():
         if "." in unjudged or paths.is_below(path, unjudged):
             continue
@@ -177,25 +178,26 @@ def _differences(
             missing.append(Change(path, expected))
         elif path in known:
             altered += _altered(path, expected, size, known[path])
-        elif path in snapshot.now and snapshot.now[path][2] != int(size):
-            note = f"{snapshot.now[path][2]:,} bytes, sealed as {int(size):,}"
+        elif sizes.get(path, int(size)) != int(size):
+            note = f"{sizes[path]:,} bytes, sealed as {int(size):,}"
             altered.append(Change(path, expected, None, note))
         else:
             unread.append(path)
-    hashed: dict[str, Digest] = {}
+    hashed: dict[str, FileDigest] = {}
     for path, outcome in hasher.run(unread).items():
         expected, size = sealed[path]
         if isinstance(outcome, ModelSealError):
             errors.append(Change(path, expected, None, str(outcome)))
             continue
-        hashed[path] = Digest(outcome.sha256, outcome.size)
+        if path not in found.links:
+            hashed[path] = outcome
         note = _POINTER if outcome.lfs_pointer else ""
-        altered += _altered(path, expected, size, hashed[path], note)
+        altered += _altered(path, expected, size, outcome, note)
     below = {path for path in named if path in tree.EXCLUDED_DIRECTORIES}
     unsigned = [Change(path) for path in found.files if path not in sealed]
     unsigned += [Change(path, note=note) for path, note in odd.items() if path not in sealed]
     status = Status(
-        snapshot.directory,
+        walk.directory,
         seal,
         sorted(altered, key=_path),
         sorted(missing, key=_path),
@@ -219,7 +221,9 @@ def _path(change: Change) -> str:
     return change.path
 
 
-def _altered(path: str, expected: str, size: str, actual: Digest, note: str = "") -> list[Change]:
+def _altered(
+    path: str, expected: str, size: str, actual: "Digest | FileDigest", note: str = ""
+) -> list[Change]:
     digest = actual.sha256.hex()
     if digest == expected:
         return []
