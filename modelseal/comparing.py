@@ -116,11 +116,16 @@ class _Check:
     ) -> dict[str, _Outcome]:
         """SHA-256 of those files whose BLAKE3 is not as recorded, up to the first bad group.
 
-        The smallest first: they are read soonest, and it is the code that hides among them.
+        What was changed last comes first, by the file system's word, and of what was changed in
+        one second the smallest: they are read soonest, and it is the code that hides among them.
         """
         outcomes: dict[str, _Outcome] = {}
-        known = sorted(set(files) & recorded.keys(), key=lambda path: self._signed[path].size_bytes)
-        for group in self._groups(known):
+        known = [
+            (-tree.changed_at(self._model_dir, path), self._signed[path].size_bytes, path)
+            for path in files
+            if path in recorded
+        ]
+        for group in self._groups([path for _, _, path in sorted(known)]):
             looks = self.hash(group, BLAKE3)
             suspects = self.hash(
                 [

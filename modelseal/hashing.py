@@ -7,7 +7,7 @@ learns the sizes of the others; the second hashes those, the largest first.
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
@@ -32,6 +32,7 @@ Progress = Callable[[int, int], None]
 """Called with the bytes hashed so far, and with those there are in all, 0 while nobody knows."""
 
 _Task = Callable[[Tick], list[Answer]]
+_Settle = Callable[[int, list[Answer] | Died], None]
 
 
 class Options(TypedDict, total=False):
@@ -77,6 +78,7 @@ def hash_files(
     executor: "Executor | None" = None,
     progress: Progress | None = None,
     total: int = 0,
+    each: Callable[[int, FileDigest | ModelSealError], object] | None = None,
 ) -> list[FileDigest | ModelSealError]:
     """Hash N files.
 
@@ -88,6 +90,8 @@ def hash_files(
     executor: run on this instead; a process pool or a cluster's will do, as long as its workers
     see the same files.
     progress: called in this thread, now and then. total: bytes in all, where the caller knows.
+    each: called in this thread with an index into `files` and what will be returned there, as soon
+    as it is known, while others are still being hashed.
     Returns, in the order of `files`, N digests; in place of one FileUnreadableError, or
     FileChangedError for a file that changed while it was read or is none any more.
     """
@@ -102,13 +106,24 @@ def hash_files(
         total=total,
     )
     links = frozenset(links)
-    answers = engine.small(files, links)
-    large = [index for index, answer in enumerate(answers) if answer[0] == "large"]
-    large.sort(key=lambda index: answers[index][2], reverse=True)
-    sized = [(files[index], answers[index][2]) for index in large]
-    for index, answer in zip(large, engine.large(sized, links), strict=True):
-        answers[index] = answer
-    return [_outcome(path, answer, algorithms) for path, answer in zip(files, answers, strict=True)]
+    # Every one of them is replaced below.
+    outcomes: list[FileDigest | ModelSealError] = [_UNKNOWN] * len(files)
+    large: list[tuple[int, int]] = []
+
+    def settle(index: int, answer: Answer) -> None:
+        if answer[0] == "large":
+            large.append((answer[2], index))
+            return
+        outcomes[index] = outcome = _outcome(files[index], answer, algorithms)
+        if each:
+            each(index, outcome)
+
+    engine.small(files, links, settle)
+    large.sort(key=lambda found: (-found[0], found[1]))
+    indices = [index for _, index in large]
+    sized = [(files[index], size) for size, index in large]
+    engine.large(sized, links, lambda number, answer: settle(indices[number], answer))
+    return outcomes
 
 
 def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDigest | ModelSealError:
@@ -129,6 +144,9 @@ def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDige
 
 def _died(worker: Died) -> Answer:
     return "died", worker.signal, 0, b""
+
+
+_UNKNOWN: Final = FileDigest(b"", 0)
 
 
 class _Engine:
@@ -154,25 +172,39 @@ class _Engine:
         self._total = total
         self._done = 0
 
-    def small(self, files: Sequence[str], links: frozenset[str]) -> list[Answer]:
+    def small(
+        self,
+        files: Sequence[str],
+        links: frozenset[str],
+        settle: Callable[[int, Answer], None],
+    ) -> None:
         """The first round, a batch of neighbours a task."""
         batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
         tasks = [
             partial(hash_small, self._top, batch, links, self._algorithms) for batch in batches
         ]
+
+        def settle_batch(number: int, said: list[Answer] | Died) -> None:
+            start = number * _BATCH
+            if isinstance(said, Died):
+                said = [_died(said)] * len(batches[number])
+            for index, answer in enumerate(said, start):
+                settle(index, answer)
+
         if self._executor is not None:
-            told = self._on_executor(tasks)
+            self._on_executor(tasks, settle_batch)
         elif self._fork and len(files) >= _ALONE_FILES:
-            told = self._in_children(tasks, tasks, ahead=1)
+            self._in_children(tasks, tasks, settle_batch, ahead=1)
         else:
             # Not in threads: hashing lets others run for large buffers only.
-            told = self._here(tasks)
-        answers: list[Answer] = []
-        for batch, said in zip(batches, told, strict=True):
-            answers += [_died(said)] * len(batch) if isinstance(said, Died) else said
-        return answers
+            self._here(tasks, settle_batch)
 
-    def large(self, files: Sequence[tuple[str, int]], links: frozenset[str]) -> list[Answer]:
+    def large(
+        self,
+        files: Sequence[tuple[str, int]],
+        links: frozenset[str],
+        settle: Callable[[int, Answer], None],
+    ) -> None:
         """The second round, a file a task; files with their sizes."""
         total = sum(size for _, size in files)
         self._total = self._total or self._done + total
@@ -182,58 +214,67 @@ class _Engine:
             partial(hash_large, self._top, path, size, path in links, self._algorithms)
             for path, size in files
         ]
-        if self._executor is not None:
-            told = self._on_executor(tasks)
-        elif self._fork and not alone:
-            told = self._in_children(tasks, [partial(task, mapped=True) for task in tasks])
-        elif alone or self._jobs == 1:
-            told = self._here(tasks)
-        else:
-            told = self._in_threads(tasks)
-        for index, said in enumerate(told):
+
+        def settle_file(number: int, said: list[Answer] | Died) -> None:
             if isinstance(said, Died) and said.signal == _BUS_ERROR:
                 # Cut short, or on a bad disk: reading says which.
-                told[index] = tasks[index](_ignore)
-        return [_died(said) if isinstance(said, Died) else said[0] for said in told]
+                said = tasks[number](_ignore)
+            settle(number, _died(said) if isinstance(said, Died) else said[0])
+
+        if self._executor is not None:
+            self._on_executor(tasks, settle_file)
+        elif self._fork and not alone:
+            mapped = [partial(task, mapped=True) for task in tasks]
+            self._in_children(tasks, mapped, settle_file)
+        elif alone or self._jobs == 1:
+            self._here(tasks, settle_file)
+        else:
+            self._in_threads(tasks, settle_file)
 
     def _tick(self, count: int) -> None:
         self._done += count
         if self._progress is not None:
             self._progress(self._done, self._total)
 
-    def _here(self, tasks: Sequence[_Task]) -> list[list[Answer] | Died]:
-        return [task(self._tick) for task in tasks]
+    def _here(self, tasks: Sequence[_Task], settle: _Settle) -> None:
+        for number, task in enumerate(tasks):
+            settle(number, task(self._tick))
 
     def _in_children(
-        self, tasks: Sequence[_Task], theirs: Sequence[_Task], ahead: int = 0
-    ) -> list[list[Answer] | Died]:
+        self, tasks: Sequence[_Task], theirs: Sequence[_Task], settle: _Settle, ahead: int = 0
+    ) -> None:
         """`theirs` is how children do the tasks: only what may die of it can use a map."""
-        try:
-            return workers.run(theirs, workers=self._jobs, tick=self._tick, ahead=ahead)
-        except workers.NoWorkersError:
-            return self._here(tasks)  # slower, but done
+        left = set(range(len(tasks)))
 
-    def _in_threads(self, tasks: Sequence[_Task]) -> list[list[Answer] | Died]:
+        def note(number: int, said: list[Answer] | Died) -> None:
+            left.discard(number)
+            settle(number, said)
+
+        try:
+            workers.run(theirs, note, workers=self._jobs, tick=self._tick, ahead=ahead)
+        except workers.NoWorkersError:
+            for number in sorted(left):  # slower, but done
+                settle(number, tasks[number](self._tick))
+
+    def _in_threads(self, tasks: Sequence[_Task], settle: _Settle) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         count = _Counter()
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 futures = [pool.submit(task, count.add) for task in tasks]
-                _wait(futures, lambda _: self._tick(count.take()))
+                _wait(futures, settle, lambda _: self._tick(count.take()))
             except BaseException:
                 count.cancelled = True
                 pool.shutdown(cancel_futures=True)
                 raise
-        return [future.result() for future in futures]
 
-    def _on_executor(self, tasks: Sequence[_Task]) -> list[list[Answer] | Died]:
+    def _on_executor(self, tasks: Sequence[_Task], settle: _Settle) -> None:
         assert self._executor is not None  # noqa: S101 - the callers looked
         futures: list[Future[list[Answer]]] = []
         try:
             futures = [self._executor.submit(task, _ignore) for task in tasks]
-            _wait(futures, lambda done: self._tick(sum(map(_hashed, done))))
-            return [future.result() for future in futures]
+            _wait(futures, settle, lambda done: self._tick(sum(map(_hashed, done))))
         except BaseException:
             for future in futures:
                 future.cancel()
@@ -248,15 +289,20 @@ def _hashed(future: "Future[list[Answer]]") -> int:
 
 
 def _wait(
-    futures: "Iterable[Future[list[Answer]]]",
+    futures: "Sequence[Future[list[Answer]]]",
+    settle: _Settle,
     report: "Callable[[set[Future[list[Answer]]]], object]",
 ) -> None:
+    """Settle futures as they end. Raises what the first that failed has raised."""
     from concurrent.futures import FIRST_EXCEPTION, wait
 
+    numbers = {future: number for number, future in enumerate(futures)}
     pending = set(futures)
     while pending:
         done, pending = wait(pending, timeout=_WAIT_SECONDS, return_when=FIRST_EXCEPTION)
         report(done)
+        for future in done:
+            settle(numbers[future], future.result())
 
 
 class _Cancelled(BaseException):

@@ -1,7 +1,7 @@
 """The signing flow: a directory → entries → manifest → signature → document."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
@@ -40,10 +40,12 @@ class Sealed(NamedTuple):
 class _Survey(NamedTuple):
     """What was found in a model directory.
 
+    entries: what a manifest says of the files, in the order of their paths.
     hashed: how many of the files were read. remember: tells the store's stat cache of them, and of
     the seal that was made of them.
     """
 
+    entries: list[FileEntry]
     digests: dict[str, hashing.FileDigest]
     hashed: int
     remember: Callable[[str], None]
@@ -87,7 +89,7 @@ class ModelSigner:
             **how,
         )
         about = (model_name, model_version, framework, author, description)
-        return _describe(model_dir, survey.digests, *about)
+        return _describe(model_dir, survey.entries, *about)
 
     def sign_manifest(
         self,
@@ -143,7 +145,7 @@ class ModelSigner:
         check_output(output)
         about = (model_name, model_version, framework, author, description)
         # What can't be said of a model is refused before hours go into hashing it.
-        _describe(model_dir, {}, *about)
+        _describe(model_dir, [], *about)
         signatures.check_signer(signer_id)
         survey = _survey(
             model_dir,
@@ -156,7 +158,7 @@ class ModelSigner:
             warn=warn,
             **how,
         )
-        manifest = _describe(model_dir, survey.digests, *about)
+        manifest = _describe(model_dir, survey.entries, *about)
         if if_changed and (earlier := _unchanged(manifest, output, key, signer_id, store)):
             survey.remember(identifier(earlier))
             return Sealed(earlier, changed=False, hashed=survey.hashed)
@@ -218,13 +220,19 @@ def _survey(
         cache = store.stat_cache(model_dir, found.files, links=found.links, fork=fork)
     known = cache.known() if cache and incremental else {}
     unknown = [path for path in found.files if path not in known]
-    outcomes = hashing.hash_files(
-        model_dir, unknown, links=found.links, algorithms=algorithms, **how
-    )
     digests = {
         path: hashing.FileDigest(digest.sha256, digest.size, stamp=digest.stamp)
         for path, digest in known.items()
     }
+    entries = {path: _entry(path, digest) for path, digest in digests.items()}
+
+    def enter(index: int, outcome: hashing.FileDigest | ModelSealError) -> None:
+        if isinstance(outcome, hashing.FileDigest):
+            entries[unknown[index]] = _entry(unknown[index], outcome)
+
+    outcomes = hashing.hash_files(
+        model_dir, unknown, links=found.links, algorithms=algorithms, each=enter, **how
+    )
     for path, outcome in zip(unknown, outcomes, strict=True):
         if isinstance(outcome, ModelSealError):
             raise outcome
@@ -240,12 +248,16 @@ def _survey(
             sealed = {path: digest.sha256 for path, digest in digests.items()}
             cache.update(fresh, seal=seal, sealed=sealed)
 
-    return _Survey(digests, len(unknown), remember)
+    return _Survey([entries[path] for path in found.files], digests, len(unknown), remember)
+
+
+def _entry(path: str, digest: hashing.FileDigest) -> FileEntry:
+    return FileEntry(path=path, size_bytes=digest.size, sha256_hash=digest.sha256.hex())
 
 
 def _describe(
     model_dir: fileio.Location,
-    digests: Mapping[str, hashing.FileDigest],
+    entries: list[FileEntry],
     model_name: str,
     model_version: str,
     framework: str,
@@ -256,11 +268,8 @@ def _describe(
         model_name=model_name or os.path.basename(os.path.abspath(model_dir)),
         model_version=model_version,
         framework=framework,
-        files=[
-            FileEntry(path=path, size_bytes=digest.size, sha256_hash=digest.sha256.hex())
-            for path, digest in digests.items()
-        ],
-        total_size_bytes=sum(digest.size for digest in digests.values()),
+        files=entries,
+        total_size_bytes=sum(entry.size_bytes for entry in entries),
         created_at=datetime.now(UTC),
         author=author,
         description=description,

@@ -54,17 +54,18 @@ class FileEntry(Document, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         # Written out: a manifest may have a million of these.
-        path, size, digest = self.path, self.size_bytes, self.sha256_hash
-        for name, text in (("path", path), ("sha256_hash", digest)):
-            if type(text) is not str:
-                raise FormatError(f"{name}: expected 'str'")
+        size, digest = self.size_bytes, self.sha256_hash
+        if type(self.path) is not str:
+            raise FormatError("path: expected 'str'")
+        if type(digest) is not str:
+            raise FormatError("sha256_hash: expected 'str'")
         if type(size) is not int or not 0 <= size <= SIZE_LIMIT:
             raise FormatError(f"size_bytes: {_brief(size)} is not a size in bytes")
         if not _is_digest(digest):
             raise FormatError(
                 f"sha256_hash: {_brief(digest)} is not 64 lowercase hexadecimal digits"
             )
-        paths.check(path)
+        paths.check(self.path)
 
 
 class ModelManifest(Document, frozen=True, kw_only=True):

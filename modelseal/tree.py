@@ -208,6 +208,13 @@ def stamp(info: os.stat_result) -> bytes:
         )
 
 
+def changed_at(root: str | os.PathLike[str], path: str) -> int:
+    """When a file was last changed, in seconds; 0 where nobody can say."""
+    with suppress(OSError):
+        return int(os.lstat(locate(os.fsencode(root), path)).st_ctime)
+    return 0
+
+
 def folded(
     root: str | os.PathLike[str], absent: Iterable[str], present: Iterable[str]
 ) -> Iterator[tuple[str, str]]:

@@ -40,33 +40,45 @@ class NoWorkersError(Exception):
 
 
 def run(
-    tasks: Sequence[Callable[[Tick], _Result]], *, workers: int, tick: Tick, ahead: int = 0
-) -> list[_Result | Died]:
-    """Call every task in one of `workers` children, in order; return the results in order.
+    tasks: Sequence[Callable[[Tick], _Result]],
+    settle: Callable[[int, _Result | Died], object],
+    *,
+    workers: int,
+    tick: Tick,
+    ahead: int = 0,
+) -> None:
+    """Call every task in one of `workers` children, in order.
 
     tasks: each is called with what it is to tick with. Its result must be what `marshal` can
     write, and it must not raise.
+    settle: called in this process with a task's number and its result, `Died` for one that took its
+    worker with it; while the others are still at work.
     tick: called in this process.
     ahead: tasks that a worker holds beside the one at work, so that it needn't wait for the next;
     none where tasks are long, or they would wait for it.
-    Returns one result a task, `Died` for one that took its worker with it.
-    Raises NoWorkersError where not even one child can be started.
+    Raises NoWorkersError where not even one child can be started for what is not settled yet.
     """
     if not tasks:
-        return []
-    pool = _Pool(tasks, min(workers, len(tasks)), ahead)
+        return
+    pool = _Pool(tasks, settle, min(workers, len(tasks)), ahead)
     try:
-        return pool.run(tick)
+        pool.run(tick)
     finally:
         pool.close()
 
 
 class _Pool:
-    def __init__(self, tasks: Sequence[Callable[[Tick], Any]], size: int, ahead: int) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Callable[[Tick], Any]],
+        settle: Callable[[int, Any], object],
+        size: int,
+        ahead: int,
+    ) -> None:
         self._tasks = tasks
+        self._settle_with = settle
         self._ahead = ahead
         self._waiting = deque(range(len(tasks)))
-        self._results: list[Any] = [None] * len(tasks)
         self._missing = len(tasks)
         self._poll = select.poll()
         self._children: dict[int, _Child] = {}
@@ -75,7 +87,7 @@ class _Pool:
         self._counters = memoryview(self._shared).cast("Q")
         self._free = list(range(size))
 
-    def run(self, tick: Tick) -> list[Any]:
+    def run(self, tick: Tick) -> None:
         reported = 0
         while self._missing:
             self._staff()
@@ -85,7 +97,6 @@ class _Pool:
             if done > reported:
                 tick(done - reported)
                 reported = done
-        return self._results
 
     def close(self) -> None:
         for child in self._children.values():
@@ -153,8 +164,9 @@ class _Pool:
             return
         child.heard += data
         for payload in child.frames():
-            self._settle(child.holding.popleft(), marshal.loads(payload))  # noqa: S302 - our own
-            self._feed(child)
+            index = child.holding.popleft()
+            self._feed(child)  # first: it works while we look at what it found
+            self._settle(index, marshal.loads(payload))  # noqa: S302 - our own
 
     def _bury(self, child: "_Child") -> None:
         self._poll.unregister(child.results)
@@ -166,8 +178,8 @@ class _Pool:
         self._free.append(child.place)
 
     def _settle(self, index: int, result: Any) -> None:
-        self._results[index] = result
         self._missing -= 1
+        self._settle_with(index, result)
 
 
 class _Child:

@@ -6,10 +6,20 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from modelseal import KeyManager, ModelSigner, ModelVerifier, SignedManifest, sealing
+from modelseal import (
+    KeyManager,
+    ModelSigner,
+    ModelVerifier,
+    SignedManifest,
+    comparing,
+    hashing,
+    sealing,
+    tree,
+)
 from modelseal.canonical import identifier
 from modelseal.errors import FormatError, Reason, VersionReusedError
 from modelseal.store import Store
@@ -313,6 +323,46 @@ def test_precheck_stops_at_what_is_altered(sign: Sign, verify: Sign, model: Path
     report = json.loads(verify("model", "--model-dir", model, "--precheck", "--json").out)
     assert (report["reason"], report["checked"]) == ("file-altered", 1)
     assert report["unchecked"] == ["empty.txt", WEIGHTS]
+
+
+@pytest.mark.parametrize(
+    ("changed", "read"),
+    [
+        ({}, ["empty.txt", "config.json", WEIGHTS, WEIGHTS]),
+        ({"empty.txt": 1}, ["empty.txt", "config.json", WEIGHTS, WEIGHTS]),
+        ({"config.json": 1}, ["config.json", "empty.txt", WEIGHTS, WEIGHTS]),
+        ({WEIGHTS: 2, "config.json": 1}, [WEIGHTS, WEIGHTS]),
+    ],
+)
+def test_precheck_looks_first_at_what_changed_last_and_then_at_the_smallest(
+    changed: dict[str, int],
+    read: list[str],
+    sign: Sign,
+    verify: Sign,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sign("--precheck")
+    (model / WEIGHTS).write_bytes(b"x")
+    monkeypatch.setattr(comparing, "_GROUP_BYTES", 1)
+    monkeypatch.setattr(tree, "changed_at", lambda _, path: changed.get(path, 0))
+    seen: list[str] = []
+    hash_files = hashing.hash_files
+
+    def spy(root: Path, files: list[str], **how: Any) -> object:
+        seen.extend(files)
+        return hash_files(root, files, **how)
+
+    monkeypatch.setattr(hashing, "hash_files", spy)
+    report = json.loads(verify("model", "--model-dir", model, "--precheck", "--json").out)
+    assert [item["path"] for item in report["altered"]] == [WEIGHTS]
+    assert report["unchecked"] == ["config.json", "empty.txt"]
+    assert seen == read
+
+
+def test_changed_at_is_the_file_systems_word(model: Path) -> None:
+    assert tree.changed_at(model, "config.json") == int((model / "config.json").stat().st_ctime)
+    assert tree.changed_at(model, "gone") == 0
 
 
 def test_precheck_of_a_good_model_checks_everything(sign: Sign, verify: Sign, model: Path) -> None:

@@ -88,7 +88,15 @@ def give(
     tick: Tick = lambda _: None,
 ) -> list[Any]:
     """Have `work` done for each of some orders."""
-    return run([partial(work, order) for order in orders], workers=workers, tick=tick)
+    tasks = [partial(work, order) for order in orders]
+    settled: dict[int, Any] = {}
+
+    def settle(number: int, said: Any) -> None:
+        assert number not in settled
+        settled[number] = said
+
+    run(tasks, settle, workers=workers, tick=tick)
+    return [settled[number] for number in range(len(tasks))]
 
 
 def _nothing_is_left(before: list[int]) -> None:

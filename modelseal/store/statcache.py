@@ -143,11 +143,7 @@ def save(
     hashed: what was read since `taken_at`. sealed: what to compare the outcome with.
     Nothing is raised where that can't be done.
     """
-    kept: dict[str, Digest | FileDigest] = {**known}
-    stamps = b"".join([digest.stamp for digest in hashed.values()])
-    for (path, digest), row in zip(hashed.items(), tree.STAMP.iter_unpack(stamps), strict=True):
-        if not _is_racy(row, taken_at):
-            kept[path] = digest
+    kept: dict[str, Digest | FileDigest] = {**known, **_without_racy(hashed, taken_at)}
     paths = sorted(kept)
     hashes = b"".join([kept[path].sha256 for path in paths])
     equal = sealed is not None and (sealed.paths, sealed.digests) == (paths, hashes)
@@ -215,8 +211,22 @@ def _measure(top: bytes, files: Sequence[str]) -> bytes:
     return b"".join(stamps)
 
 
-def _is_racy(row: tuple[int, ...], taken_at: int) -> bool:
-    *_, mtime, ctime = row
+def _without_racy(
+    hashed: "Mapping[str, Digest | FileDigest]", taken_at: int
+) -> "Mapping[str, Digest | FileDigest]":
+    stamps = b"".join([digest.stamp for digest in hashed.values()])
+    limit = taken_at - COARSE_TICK_NS
+    if all(mtime < limit > ctime for _, _, _, mtime, ctime in tree.STAMP.iter_unpack(stamps)):
+        return hashed
+    rows = zip(hashed.items(), tree.STAMP.iter_unpack(stamps), strict=True)
+    return {
+        path: digest
+        for (path, digest), (*_, mtime, ctime) in rows
+        if not _is_racy(mtime, ctime, taken_at)
+    }
+
+
+def _is_racy(mtime: int, ctime: int, taken_at: int) -> bool:
     tick = TICK_NS if mtime % _SECOND_NS and ctime % _SECOND_NS else COARSE_TICK_NS
     return max(mtime, ctime) + tick > taken_at
 
