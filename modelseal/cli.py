@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "keygen": "make a key pair",
+    "key": "look at a key file, or change its passphrase",
     "sign": "sign a model directory",
     "verify": "check a signature, and a model against it",
     "inspect": "show what a signed manifest says",

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -95,6 +95,52 @@ def check_public(data: bytes, path: fileio.Location) -> None:
     """Refuse bytes read from `path` that are no public key to trust. Raises KeyLoadError."""
     with _naming(path):
         keys.load_public(data)
+
+
+def load_public_half(
+    path: fileio.Location, unlock: Callable[[], bytes | None], *, proven: bool
+) -> keys.PublicKey:
+    """The public key of a key file, be that public or private.
+
+    unlock: gives the passphrase; called where the file can't be read without.
+    proven: derive it from the private key, though the file shows one that is said to be its.
+    Raises as `KeyManager.load_private_key`.
+    """
+    data = fileio.read_bounded(path, keys.KEY_LIMIT)
+    with _naming(path):
+        if not keys.is_private(data):
+            return keys.load_public(data)
+        shown = None if proven else keys.shown_public(data)
+    if shown is not None:
+        return shown
+    passphrase = unlock() if keys.is_encrypted(data) else None
+    return load_private(path, data, passphrase).public_key()
+
+
+def load_private(path: fileio.Location, data: bytes, passphrase: bytes | None) -> keys.PrivateKey:
+    """The key in bytes that were read from `path`. Raises as `KeyManager.load_private_key`."""
+    with _naming(path):
+        return keys.load_private(data, passphrase)
+
+
+def replace_private(path: fileio.Location, old: bytes, new: bytes) -> None:
+    """Put a private key in another form in the place of the same key.
+
+    old: what the file held when the key was read from it. The new file is its owner's alone from
+    the first instant. A link to the file stays one.
+    Raises OSError; KeyLoadError for a file that is somebody else's, or changed meanwhile. The file
+    is as it was then.
+    """
+    real = os.path.realpath(path)
+    info = os.stat(real)
+    if hasattr(os, "geteuid") and info.st_uid != os.geteuid():
+        raise KeyLoadError(
+            f"'{os.fspath(path)}' belongs to another user", hint="its owner can change it"
+        )
+    with fileio.locked(real):
+        if fileio.read_bounded(real, keys.KEY_LIMIT) != old:
+            raise KeyLoadError(f"'{os.fspath(path)}' changed meanwhile, and was left as it is")
+        fileio.write_atomic(real, new, mode=stat.S_IMODE(info.st_mode) & 0o600 or 0o600)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from cryptography.exceptions import InternalError, InvalidTag, UnsupportedAlgori
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from modelseal import openssh
 from modelseal.errors import KeyLoadError, PassphraseError
 from modelseal.structs import SignatureAlgorithm
 
@@ -22,8 +23,11 @@ PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 KEY_LIMIT: Final = 1 << 20
 """Bytes of a key file; a larger file is refused unread."""
 
+OPENSSH_ROUNDS: Final = 64
+"""Of bcrypt, where nobody says otherwise: half a second on a machine of 2024."""
+
 _PASSPHRASE_LIMIT: Final = 1023
-"""Bytes that PKCS#8 encryption takes in cryptography."""
+"""Bytes that encryption takes in cryptography."""
 
 _UNPARSABLE: Final = (
     ValueError,
@@ -59,12 +63,31 @@ def encode_private(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
     """
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase is not None:
-        if not 0 < len(passphrase) <= _PASSPHRASE_LIMIT:
-            raise PassphraseError(f"a passphrase has 1 to {_PASSPHRASE_LIMIT:,} bytes")
+        _check_length(passphrase)
         encryption = serialization.BestAvailableEncryption(passphrase)
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
+
+
+def encode_openssh(
+    key: PrivateKey, passphrase: bytes | None = None, *, rounds: int = OPENSSH_ROUNDS
+) -> bytes:
+    """OpenSSH's own private key format, without a comment.
+
+    rounds: of bcrypt, where there is a passphrase. Raises as `encode_private`.
+    """
+    form = serialization.PrivateFormat.OpenSSH
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        _check_length(passphrase)
+        encryption = form.encryption_builder().kdf_rounds(rounds).build(passphrase)
+    return key.private_bytes(serialization.Encoding.PEM, form, encryption)
+
+
+def _check_length(passphrase: bytes) -> None:
+    if not 0 < len(passphrase) <= _PASSPHRASE_LIMIT:
+        raise PassphraseError(f"a passphrase has 1 to {_PASSPHRASE_LIMIT:,} bytes")
 
 
 def encode_public(key: PublicKey) -> bytes:
@@ -74,9 +97,14 @@ def encode_public(key: PublicKey) -> bytes:
     )
 
 
+def encode_openssh_public(key: PublicKey) -> bytes:
+    """A line as in `id_ed25519.pub`, without a comment and without its end."""
+    return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+
+
 def fingerprint(key: PublicKey) -> str:
     """`SHA256:` and base64, as `ssh-keygen -lf` prints it for this key."""
-    line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    line = encode_openssh_public(key)
     digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
     return "SHA256:" + base64.b64encode(digest).rstrip(b"=").decode()
 
@@ -113,6 +141,20 @@ def load_private(data: bytes, passphrase: bytes | None = None) -> PrivateKey:
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     raise KeyLoadError(f"{_kind(key)} private key can't be used", hint=_HINT_KINDS)
+
+
+def is_private(data: bytes) -> bool:
+    """Whether bytes call themselves a private key."""
+    return "PRIVATE KEY" in _label(data)
+
+
+def shown_public(data: bytes) -> PublicKey | None:
+    """The public key that an OpenSSH private key shows without its passphrase; else None.
+
+    Raises KeyLoadError for one that may not be used.
+    """
+    found = openssh.header(data)
+    return None if found is None else load_public(found.public)
 
 
 def is_encrypted(data: bytes) -> bool:

@@ -1,17 +1,32 @@
 """Where passphrases come from: a file, the environment, or the terminal. Never the command line."""
 
 import os
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelseal import fileio, output
 from modelseal.errors import PassphraseError
 
 VARIABLE: Final = "MODELSEAL_PASSPHRASE"
+NEW_VARIABLE: Final = "MODELSEAL_NEW_PASSPHRASE"
 _LIMIT: Final = 1 << 16
-_HINT: Final = f"give it with '--passphrase-file FILE' or in {VARIABLE}"
 
 
-def given(file: str | None) -> bytes | None:
+class _Way(NamedTuple):
+    """How else than at the terminal a passphrase is given."""
+
+    option: str
+    variable: str
+
+    @property
+    def hint(self) -> str:
+        return f"give it with '{self.option} FILE' or in {self.variable}"
+
+
+_OLD: Final = _Way("--passphrase-file", VARIABLE)
+_NEW: Final = _Way("--new-passphrase-file", NEW_VARIABLE)
+
+
+def given(file: str | None, variable: str = VARIABLE) -> bytes | None:
     """A passphrase from `file`, else from the environment, else None.
 
     file: its first line, without the line's end; also a pipe, as `/dev/fd/N`.
@@ -23,10 +38,15 @@ def given(file: str | None) -> bytes | None:
         if not passphrase:
             raise PassphraseError(f"'{file}' has no passphrase in its first line")
         return passphrase
-    return os.fsencode(os.environ.get(VARIABLE, "")) or None
+    return os.fsencode(os.environ.get(variable, "")) or None
 
 
-def ask(what: str) -> bytes:
+def for_key(path: str, file: str | None) -> bytes:
+    """The passphrase of an encrypted key: as `given`, else asked for. Raises as these."""
+    return given(file) or ask(f"Passphrase for '{path}'")
+
+
+def ask(what: str, way: _Way = _OLD) -> bytes:
     """Ask for a passphrase at the terminal.
 
     Raises PassphraseError at once where there is none.
@@ -40,14 +60,24 @@ def ask(what: str) -> bytes:
         try:
             return os.fsencode(getpass.getpass(output.printable(f"{what}: ")))
         except (getpass.GetPassWarning, EOFError, OSError):
-            raise PassphraseError("no terminal to ask for a passphrase at", hint=_HINT) from None
+            message = "no terminal to ask for a passphrase at"
+            raise PassphraseError(message, hint=way.hint) from None
 
 
 def ask_twice() -> bytes:
-    """Ask for a new passphrase, and once more to be sure. Raises PassphraseError."""
-    first = ask("Passphrase for the private key")
+    """Ask for the passphrase of a key that is being made. Raises PassphraseError."""
+    return _twice("Passphrase for the private key", _OLD, "leave out '--passphrase' for none")
+
+
+def ask_new(path: str) -> bytes:
+    """Ask for the passphrase that a key is to have from now on. Raises PassphraseError."""
+    return _twice(f"New passphrase for '{path}'", _NEW, "'--remove-passphrase' goes without one")
+
+
+def _twice(what: str, way: _Way, otherwise: str) -> bytes:
+    first = ask(what, way)
     if not first:
-        raise PassphraseError("the passphrase is empty", hint="leave out '--passphrase' for none")
-    if ask("The same once more") != first:
+        raise PassphraseError("the passphrase is empty", hint=otherwise)
+    if ask("The same once more", way) != first:
         raise PassphraseError("the passphrases differ")
     return first

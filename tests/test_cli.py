@@ -157,7 +157,7 @@ def test_option_lines_fit_40_columns(name: str, run: Run, monkeypatch: pytest.Mo
 def examples() -> list[list[str]]:
     """Every modelseal command line in a help text, without what only a shell understands."""
     texts = [cli._help().partition("examples:\n")[2]]
-    texts += [module_of(name).EXAMPLES for name in {*cli.COMMANDS, *every_command()}]
+    texts += [module_of(name).EXAMPLES for name in sorted({*cli.COMMANDS, *every_command()})]
     return [
         [re.sub(r"\d<.*", "", word) for word in shlex.split(part)]
         for text in texts

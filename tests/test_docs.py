@@ -206,7 +206,7 @@ def test_reasons_are_the_table() -> None:
 def test_environment_variables_are_those_read() -> None:
     source = "".join(path.read_text() for path in test_layers.FILES)
     described = re.findall(r"^\.It Ev (MODELSEAL_\w+)", section(MAIN, "ENVIRONMENT"), re.MULTILINE)
-    assert sorted(described) == sorted(set(re.findall(r"MODELSEAL_[A-Z]+", source)))
+    assert sorted(described) == sorted(set(re.findall(r"MODELSEAL_[A-Z_]*[A-Z]", source)))
 
 
 def test_the_json_report_has_the_fields_described(
@@ -227,6 +227,8 @@ def test_the_json_report_has_the_fields_described(
         ("modelseal-verify.1", "OPTIONS", f"{structs.DOCUMENT_LIMIT:,} bytes"),
         ("modelseal-verify.1", "OPTIONS", f"{keys.KEY_LIMIT:,} bytes"),
         ("modelseal-keygen.1", "OPTIONS", f"1 to {keys._PASSPHRASE_LIMIT:,} bytes"),
+        ("modelseal-key.1", "OPTIONS", f"1 to {keys._PASSPHRASE_LIMIT:,} bytes"),
+        ("modelseal-key.1", "OPTIONS", f"The default is {keys.OPENSSH_ROUNDS},"),
         ("modelseal-format.5", "SIGNED MANIFEST", f"0 to {structs.SIZE_LIMIT:,}"),
         ("modelseal-design.7", "HASHING", f"of up to {digests.SMALL >> 20} MiB"),
     ],

@@ -13,7 +13,17 @@ PACKAGE = Path(modelseal.__file__).parent
 # From the ground up; on a level from left to right.
 LEVELS = {
     "ground": ["errors", "fileio"],
-    "core": ["paths", "documents", "structs", "canonical", "keys", "signatures", "diff", "lfs"],
+    "core": [
+        "paths",
+        "documents",
+        "structs",
+        "canonical",
+        "openssh",
+        "keys",
+        "signatures",
+        "diff",
+        "lfs",
+    ],
     "answers": ["report"],
     "rooms": ["tree", "workers", "digests", "hashing", "keyfiles", "store", "trust"],
     "flows": ["sealing", "comparing", "verifying"],
