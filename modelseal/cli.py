@@ -40,6 +40,7 @@ COMMANDS = {
     "identify": "find the sealed models that a file belongs to",
     "fsck": "check a store, and mend what can be",
     "gc": "remove what a store has no use for",
+    "config": "show what is set in the environment and in files",
 }
 """Command → what it does. Its module, `modelseal.commands.<command>`, is loaded when asked for.
 

@@ -59,7 +59,7 @@ def tab(line: str, cwd: Path) -> list[str]:
     ("line", "offered"),
     [
         ("modelseal ", sorted(["--help", "--version", "-h", *cli.COMMANDS])),
-        ("aumai-modelseal ke", ["keygen"]),
+        ("aumai-modelseal key", ["key", "keygen"]),
         ("modelseal --v", ["--version"]),
         ("modelseal keygen --algorithm ", ["ecdsa_p256", "ed25519"]),
         ("modelseal keygen --algorithm ec", ["ecdsa_p256"]),

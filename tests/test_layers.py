@@ -25,9 +25,9 @@ LEVELS = {
         "lfs",
     ],
     "answers": ["report"],
-    "rooms": ["tree", "workers", "digests", "hashing", "keyfiles", "store", "trust"],
+    "rooms": ["tree", "workers", "digests", "hashing", "keyfiles", "settings", "store", "trust"],
     "flows": ["sealing", "comparing", "verifying"],
-    "roof": ["output", "prompts", "arguments", "commands", "cli", "__main__"],
+    "roof": ["output", "prompts", "arguments", "defaults", "commands", "cli", "__main__"],
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]
 STORE = [

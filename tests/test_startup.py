@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-HEAVY = {"cryptography", "msgspec", "blake3", "tqdm", "argcomplete", "concurrent", "json"}
+HEAVY = {
+    "cryptography",
+    "msgspec",
+    "blake3",
+    "tqdm",
+    "argcomplete",
+    "concurrent",
+    "json",
+    "platformdirs",
+    "tomllib",
+}
 
 PROBE = """
 import sys
@@ -34,7 +44,8 @@ def loaded(*args: str, env: dict[str, str] | None = None) -> set[str]:
     [
         ["--version"],
         ["--help"],
-        *([name, "--help"] for name in ["keygen", "sign", "verify", "inspect"]),
+        *([name, "--help"] for name in ["keygen", "sign", "verify", "inspect", "config", "key"]),
+        *(["key", action, "--help"] for action in ["fingerprint", "public", "passwd"]),
     ],
     ids=" ".join,
 )

@@ -1,9 +1,9 @@
 """Sign a model directory."""
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
-from modelseal import arguments, output, prompts
+from modelseal import arguments, defaults, output, prompts
 from modelseal.errors import EXIT_OK, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
@@ -27,9 +27,13 @@ modelseal sign --model-dir hub/models--a--b/snapshots/1f2e --follow-symlinks \\
 def add_arguments(parser: ArgumentParser) -> None:
     """Define the command's options."""
     parser.add_argument("--model-dir", metavar="DIR", required=True, help="model to sign")
-    parser.add_argument("--key", metavar="PATH", required=True, help="private key: PEM or OpenSSH")
     parser.add_argument(
-        "--signer-id", metavar="ID", required=True, help="who signs, as receivers know you"
+        "--key", metavar="PATH", help="private key: PEM or OpenSSH (else: MODELSEAL_KEY)"
+    )
+    parser.add_argument(
+        "--signer-id",
+        metavar="ID",
+        help="who signs, as receivers know you (else: MODELSEAL_SIGNER_ID)",
     )
     parser.add_argument(
         "--model-name", metavar="NAME", default="", help="default: the directory's name"
@@ -58,7 +62,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precheck",
-        action="store_true",
+        action=BooleanOptionalAction,
         help="record BLAKE3 digests in the store, for 'verify --precheck'",
     )
     parser.add_argument(
@@ -73,6 +77,7 @@ def run(args: Namespace) -> int:
     from modelseal import keyfiles, sealing
 
     store = _store(args)
+    source = _fill_in(args, store)
     key, passphrase = _unlock(args.key, args.passphrase_file)
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
@@ -110,11 +115,41 @@ def run(args: Namespace) -> int:
     output.line(f"  Total    : {manifest.total_size_bytes:,} bytes")
     output.line(f"  Signer   : {args.signer_id}")
     output.line(f"  Algorithm: {sealed.signed.signature.algorithm.value}")
+    if source:
+        output.line(f"  Key      : {args.key} (from {source})")
     if args.incremental:
         output.line(f"  Read     : {sealed.hashed} files; the others look unchanged")
     if sealed.seal is not None:
         output.line(f"  Seal     : {sealed.seal.id[: output.ID_DIGITS]}")
     return EXIT_OK
+
+
+def _fill_in(args: Namespace, store: "Store | None") -> str:
+    """Complete the options by what is set elsewhere; return where the key comes from, if there."""
+    found = defaults.find(args, store, args.model_dir)
+    missing = [
+        option
+        for name, option in (("key", "--key"), ("signer_id", "--signer-id"))
+        if getattr(args, name) is None and found[name].value is None
+    ]
+    if missing:
+        raise _missing(missing, defaults.passed_over(args, store, args.model_dir))
+    source = ""
+    if args.key is None:
+        named = defaults.is_named(args)
+        args.key, source = defaults.key_path(found["key"], store, named=named), found["key"].where
+    if args.signer_id is None:
+        args.signer_id = str(found["signer_id"].value)
+    if args.precheck is None:
+        args.precheck = store is not None and bool(found["precheck"].value)
+    return source
+
+
+def _missing(options: list[str], passed_over: str | None) -> UsageError:
+    hint = "MODELSEAL_KEY and MODELSEAL_SIGNER_ID, or a configuration file, can say it too"
+    if passed_over is not None:
+        hint = f"'{passed_over}' lies in the model, and doesn't count unless named by '--store'"
+    return UsageError(f"the following arguments are required: {', '.join(options)}", hint=hint)
 
 
 def _store(args: Namespace) -> "Store | None":

@@ -1,10 +1,10 @@
 """Check a signed manifest, and a model against it."""
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import TYPE_CHECKING
 
-from modelseal import arguments, output
+from modelseal import arguments, defaults, output
 from modelseal.errors import FormatError, ModelError, StoreError, StoreMissingError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     arguments.add_store(parser)
     parser.add_argument(
         "--precheck",
-        action="store_true",
+        action=BooleanOptionalAction,
         help="look first at files whose recorded BLAKE3 differs, and stop at the first bad ones",
     )
     parser.add_argument(
@@ -76,6 +76,10 @@ def run(args: Namespace) -> int:
         public = keyfiles.KeyManager().load_public_key(args.key)
         keyfiles.check_public(public, args.key)
     registry = None if args.registry is None else _registry(args.registry)
+    found = defaults.find(args, store, args.model_dir)
+    precheck = args.precheck
+    if precheck is None:
+        precheck = store is not None and bool(found["precheck"].value)
     with output.progress("hashing") as progress:
         report = verifying.ModelVerifier().verify_model(
             args.model_dir,
@@ -87,7 +91,7 @@ def run(args: Namespace) -> int:
             ignore_unsigned_files=args.ignore_unsigned_files,
             follow_symlinks=args.follow_symlinks,
             store=store,
-            precheck=args.precheck,
+            precheck=precheck,
             no_rollback=args.no_rollback,
             jobs=args.jobs,
             fork=True,

@@ -1,0 +1,130 @@
+"""What stands in for options that are not given: the environment, the store's settings, the user's.
+
+A store can come with what it lies in: a model, a repository. What it sets is taken at its word
+where the user names the store; one that was only found may make a policy stricter, never looser,
+may name a key of its own tree alone, and is not read at all where it lies in the model at work.
+"""
+
+import os
+import sys
+from argparse import Namespace
+from typing import Final
+
+from modelseal.errors import FormatError
+
+TYPE_CHECKING = False  # typing itself would cost every command its import
+if TYPE_CHECKING:
+    from modelseal.settings import Level, Setting
+    from modelseal.store import Store
+
+VARIABLES: Final = {"key": "MODELSEAL_KEY", "signer_id": "MODELSEAL_SIGNER_ID"}
+"""Setting → the variable that goes before every file."""
+
+
+def is_named(args: Namespace) -> bool:
+    """Whether the user says which store to use."""
+    return args.store is not None or bool(os.environ.get("MODELSEAL_DIR"))
+
+
+def find(args: Namespace, store: "Store | None", model: str | None) -> "dict[str, Setting]":
+    """What counts of each setting where the command line says nothing.
+
+    store: the one in use, if there is one. model: the directory of the model at work.
+    Raises FormatError for a damaged file, OSError.
+    """
+    from modelseal import settings
+
+    levels = [_environment(), _of_store(args, store, model), _of_user()]
+    return settings.resolve([level for level in levels if level is not None])
+
+
+def key_path(setting: "Setting", store: "Store | None", *, named: bool) -> str:
+    """The private key that a setting names. Raises FormatError for one that is out of bounds."""
+    from modelseal import settings
+
+    if setting.origin == "environment":
+        return str(setting.value)
+    if setting.origin != "store" or store is None:
+        return settings.path_of(setting, os.path.dirname(setting.where))
+    path = settings.path_of(setting, store.root)
+    # A store that came with a download must not have us sign with some other key of ours.
+    if not named and not settings.is_within(path, store.root):
+        raise FormatError(
+            f"configuration '{setting.where}': 'key' leads out of '{store.root}'",
+            hint=f"give '--key PATH', or trust the store by naming it: --store '{store.path}'",
+        )
+    return path
+
+
+def files(args: Namespace, store: "Store | None", model: str | None) -> dict[str, str | None]:
+    """Where settings are looked for: level → path, or None where there is no such place."""
+    return {"store": _store_file(args, store, model), "user": user_file()}
+
+
+def user_file() -> str | None:
+    """The user's own configuration file, be it there or not; None without a home directory."""
+    from modelseal.settings import FILE_NAME
+
+    directory = user_directory()
+    return None if directory is None else os.path.join(directory, FILE_NAME)
+
+
+def user_directory() -> str | None:
+    """Where the user's own files are, be it there or not; None without a home directory."""
+    import platformdirs
+
+    directory = platformdirs.user_config_dir("modelseal", appauthor=False)
+    return directory if os.path.isabs(directory) else None
+
+
+def passed_over(args: Namespace, store: "Store | None", model: str) -> str | None:
+    """The configuration file that is there and not read, since it lies in the model."""
+    from modelseal.settings import FILE_NAME
+
+    if store is None or _store_file(args, store, model) is not None:
+        return None
+    path = os.path.join(store.path, FILE_NAME)
+    return path if os.path.lexists(path) else None
+
+
+def _environment() -> "Level":
+    from modelseal.settings import Level
+
+    given = {name: os.environ.get(variable, "") for name, variable in VARIABLES.items()}
+    return Level("environment", {name: value for name, value in given.items() if value}, VARIABLES)
+
+
+def _of_store(args: Namespace, store: "Store | None", model: str | None) -> "Level | None":
+    from modelseal import settings
+
+    path = _store_file(args, store, model)
+    return None if path is None else settings.load(path, "store", bound=not is_named(args))
+
+
+def _store_file(args: Namespace, store: "Store | None", model: str | None) -> str | None:
+    from modelseal import settings
+
+    if store is None:
+        return None
+    if model is not None and not is_named(args) and settings.is_within(store.root, model):
+        return None
+    return os.path.join(store.path, settings.FILE_NAME)
+
+
+def _of_user() -> "Level | None":
+    from modelseal import settings
+
+    if not _may_exist():
+        return None
+    path = user_file()
+    return None if path is None else settings.load(path, "user")
+
+
+def _may_exist() -> bool:
+    """Whether it is worth loading what knows where the user's files are."""
+    if not sys.platform.startswith("linux"):
+        return True
+    base = os.environ.get("XDG_CONFIG_HOME", "").strip()
+    if not os.path.isabs(base):  # which its specification has ignored
+        base = os.path.expanduser("~/.config")
+    return os.path.isdir(os.path.join(base, "modelseal"))
