@@ -6,6 +6,9 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from modelseal.levels import Level, Memory, Trust
     from modelseal.store import Entry, Store
     from modelseal.structs import SignedManifest
 
@@ -103,6 +106,78 @@ def find_store(args: Namespace, start: str = ".", *, repairing: bool = False) ->
     return store
 
 
+def find_trust(args: Namespace, store: "Store | None" = None, start: str = ".") -> "Trust":
+    """Whom the user trusts: by `--registry`, by a store that was named, by the user's registry.
+
+    store: the one in use; None looks for one from `start` on. One that nobody named, wherever it
+    was found, may have come with the model: it can take trust away and not give any.
+    Raises FormatError for a damaged registry, OSError.
+    """
+    from modelseal import fileio, levels
+    from modelseal.errors import FormatError, StoreError
+
+    own = owns_store(args)
+    if store is None:
+        try:
+            store = find_store(args, start)
+        except StoreError:
+            if own:
+                raise
+    named: str | None = getattr(args, "registry", None)
+    found = []
+    if named is not None:
+        found.append(levels.load("registry", named))
+        with fileio.naming("read", named):
+            os.stat(named)  # a new registry is no answer to a mistyped name
+        if found[0] is None or not found[0].registry.list_publishers():
+            raise FormatError(f"registry '{named}' names no publisher")
+    memory = None
+    if store is not None:
+        path = os.path.join(store.path, levels.FILE_NAME)
+        found.append(levels.load("store", path, grants=own and named is None, own=own))
+        memory = _memory(store) if own else None
+    found.append(user_level(grants=named is None))
+    return levels.Trust(found, memory)
+
+
+def owns_store(args: Namespace) -> bool:
+    """Whether the user said which store it is, once for all or just now.
+
+    A relative MODELSEAL_DIR leads to whatever lies where one happens to be.
+    """
+    return args.store is not None or os.path.isabs(os.environ.get("MODELSEAL_DIR", ""))
+
+
+def user_registry() -> str | None:
+    """Where the user's own list of publishers is; None without a home directory."""
+    from modelseal import defaults, levels
+
+    directory = defaults.user_directory()
+    return None if directory is None else os.path.join(directory, levels.FILE_NAME)
+
+
+def user_level(*, grants: bool = True) -> "Level | None":
+    """The user's own list of publishers, where there is one."""
+    from modelseal import defaults, levels
+
+    path = user_registry() if defaults.user_files_may_exist() else None
+    return None if path is None else levels.load("user", path, grants=grants)
+
+
+def _memory(store: "Store") -> "Memory":
+    from contextlib import suppress
+
+    from modelseal.errors import ModelSealError
+
+    def first_seen(signed: "SignedManifest") -> "datetime | None":
+        # What a damaged store can't say is not known: it is judged as of now.
+        with suppress(ModelSealError, OSError, ValueError):
+            return store.first_seen(signed)
+        return None
+
+    return first_seen
+
+
 def find_sealed(args: Namespace, revision: str, start: str = ".") -> "tuple[Store | None, str]":
     """What a revision stands for: a store and an id, or None and a path.
 
@@ -157,6 +232,13 @@ def number(text: str) -> int:
     """A count of 1 or more, as it is typed."""
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
         raise ArgumentTypeError(f"'{text}' is not a number of 1 or more")
+    return int(text)
+
+
+def count_of_signatures(text: str) -> int:
+    """How many publishers must have signed, as it is typed."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and 0 < int(text) <= 64):
+        raise ArgumentTypeError(f"'{text}' is not a number from 1 to 64")
     return int(text)
 
 

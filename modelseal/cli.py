@@ -30,6 +30,8 @@ COMMANDS = {
     "sign": "sign a model directory",
     "verify": "check a signature, and a model against it",
     "inspect": "show what a signed manifest says",
+    "trust": "say who is trusted, and whose trust has ended",
+    "cosign": "add a further signature to a signed manifest",
     "init": "make a store, which remembers what was signed",
     "status": "show what changed in a model since its latest seal",
     "log": "show the seals of a store, newest first",

@@ -114,13 +114,13 @@ def _store_file(args: Namespace, store: "Store | None", model: str | None) -> st
 def _of_user() -> "Level | None":
     from modelseal import settings
 
-    if not _may_exist():
+    if not user_files_may_exist():
         return None
     path = user_file()
     return None if path is None else settings.load(path, "user")
 
 
-def _may_exist() -> bool:
+def user_files_may_exist() -> bool:
     """Whether it is worth loading what knows where the user's files are."""
     if not sys.platform.startswith("linux"):
         return True

@@ -35,7 +35,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if value is not given:
                 msgspec.structs.force_setattr(self, field.name, value)
             if isinstance(value, str) and not value.isascii():
-                _check_text(field.name, value)
+                check_text(field.name, value)
             elif isinstance(value, datetime):
                 _check_time(field.name, value)
 
@@ -151,7 +151,8 @@ def _explain(err: Exception) -> str:
     return f"{found['where']}: {what}" if found["where"] else what
 
 
-def _check_text(name: str, value: str) -> None:
+def check_text(name: str, value: str) -> None:
+    """Refuse what can't be written as UTF-8. Raises FormatError."""
     try:
         value.encode()
     except UnicodeEncodeError:

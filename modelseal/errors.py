@@ -23,6 +23,12 @@ class Reason(StrEnum):
 
     SIGNATURE_INVALID = "signature-invalid"
     SIGNER_UNTRUSTED = "signer-untrusted"
+    PUBLISHER_REVOKED = "publisher-revoked"
+    KEY_REVOKED = "key-revoked"
+    KEY_ROTATED = "key-rotated"
+    KEY_EXPIRED = "key-expired"
+    MODEL_NOT_ALLOWED = "model-not-allowed"
+    THRESHOLD = "threshold"
     FILE_ALTERED = "file-altered"
     FILE_MISSING = "file-missing"
     FILE_UNSIGNED = "file-unsigned"
@@ -42,6 +48,7 @@ class Reason(StrEnum):
     UNKNOWN_REVISION = "unknown-revision"
     VERSION_REUSED = "version-reused"
     ROLLBACK = "rollback"
+    UNKNOWN_PUBLISHER = "unknown-publisher"
     SYSTEM = "system-error"
     USAGE = "usage"
 
@@ -144,6 +151,18 @@ class UnknownRevisionError(StoreError):
     """No seal, or more than one, is called so."""
 
     reason = Reason.UNKNOWN_REVISION
+
+
+class UnknownPublisherError(ModelSealError):
+    """A registry has no such publisher, or the publisher no such key."""
+
+    reason = Reason.UNKNOWN_PUBLISHER
+
+
+class KeyRevokedError(ModelSealError):
+    """A key that was revoked can't be trusted again by adding it."""
+
+    reason = Reason.KEY_REVOKED
 
 
 class VersionReusedError(StoreError):

@@ -2,17 +2,19 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EEXIST
 
-from modelseal.errors import FormatError, OverwriteError
+from modelseal.errors import FormatError, OverwriteError, StoreLockedError
 
 Location = str | os.PathLike[str]
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _NAME_CUT = 40  # a name may have 255 bytes, and the temporary one is longer
+_LOCK_PAUSE = 0.02
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -122,11 +124,12 @@ def _write_exclusive(path: Location, data: bytes, mode: int) -> None:
 
 
 @contextmanager
-def locked(path: Location) -> Iterator[None]:
+def locked(path: Location, timeout: float = 10.0) -> Iterator[None]:
     """Be the only one of those who ask to change `path`.
 
     The lock is on its directory, so that nothing is left behind. Where that can't be opened, or
     its file system knows no locks, there is none.
+    timeout: seconds to wait for another one. Raises StoreLockedError.
     """
     with ExitStack() as stack:
         with suppress(ImportError, OSError):
@@ -134,8 +137,23 @@ def locked(path: Location) -> Iterator[None]:
 
             fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
             stack.callback(os.close, fd)
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            deadline = time.monotonic() + timeout
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise _locked(path) from None
+                time.sleep(_LOCK_PAUSE)
         yield
+
+
+def _locked(path: Location) -> StoreLockedError:
+    return StoreLockedError(
+        f"'{os.fspath(path)}' is being changed by another process",
+        hint="wait for it, longer with '--lock-timeout SECONDS'",
+    )
 
 
 def sync_directory(path: Location) -> None:

@@ -64,6 +64,16 @@ def ask(what: str, way: _Way = _OLD) -> bytes:
             raise PassphraseError(message, hint=way.hint) from None
 
 
+def unlock(path: str, passphrase_file: str | None) -> tuple[bytes, bytes | None]:
+    """A private key file's bytes, and the passphrase that opens it where it needs one."""
+    from modelseal import keyfiles, keys
+
+    passphrase = given(passphrase_file)
+    if passphrase is None and keys.is_encrypted(fileio.read_bounded(path, keys.KEY_LIMIT)):
+        passphrase = ask(f"Passphrase for '{path}'")
+    return keyfiles.KeyManager().load_private_key(path, passphrase), passphrase
+
+
 def ask_twice() -> bytes:
     """Ask for the passphrase of a key that is being made. Raises PassphraseError."""
     return _twice("Passphrase for the private key", _OLD, "leave out '--passphrase' for none")

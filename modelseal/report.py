@@ -39,6 +39,22 @@ class Fault(NamedTuple):
     reason: Reason
 
 
+class Voice(NamedTuple):
+    """One signature over a manifest, and what it is worth to the verifier.
+
+    fingerprint: of the key that it was checked with; empty if there was none.
+    reason: None where it counts; message: why it doesn't.
+    publisher, source: the name that its publisher has, and the registry that says so.
+    """
+
+    signer_id: str
+    fingerprint: str = ""
+    reason: Reason | None = None
+    message: str = ""
+    publisher: str = ""
+    source: str = ""
+
+
 class Report(msgspec.Struct, kw_only=True):
     """The answer of a check is `valid`; everything else says why.
 
@@ -46,6 +62,9 @@ class Report(msgspec.Struct, kw_only=True):
     signature_error: why the signature is refused.
     trusted: whether a registry binds the signer's name to the key.
     fingerprint: of the key that the signature was checked with; empty where there was none.
+    publisher, source: the signer's name in the registry, and that registry, where trusted.
+    voices: what each signature is worth, the manifest's own first; empty where no registry was
+    asked. required, counted: how many publishers had to sign, and how many did.
     reason: the first thing that is wrong, by weight.
     checked: how many files were hashed and compared.
     passed: the paths of those that are as signed, in manifest order.
@@ -61,6 +80,11 @@ class Report(msgspec.Struct, kw_only=True):
     signature_error: str = ""
     trusted: bool = False
     fingerprint: str = ""
+    publisher: str = ""
+    source: str = ""
+    voices: list[Voice] = []
+    required: int = 0
+    counted: int = 0
     reason: Reason | None = None
     checked: int = 0
     passed: list[str] = []

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
-from modelseal import documents, fileio, hashing, keys, paths, signatures, tree
+from modelseal import cosigning, documents, fileio, hashing, keys, paths, signatures, tree
 from modelseal.canonical import identifier
 from modelseal.digests import BLAKE3, SHA256
 from modelseal.errors import FormatError, ModelError, ModelSealError, OverwriteError
@@ -184,6 +184,8 @@ class ModelSigner:
                 allow_version_reuse=allow_version_reuse,
             )
         save(signed, output)
+        if cosigning.retire(output) and warn:
+            warn("the cosignatures of the manifest that was replaced are gone with it")
         survey.remember(identifier(signed) if seal is None else seal.id)
         return Sealed(signed, changed=True, hashed=survey.hashed, seal=seal)
 
@@ -203,13 +205,18 @@ def _survey(
     """Walk and hash a model. Raises for the first thing that can't be signed."""
     found = tree.walk(
         model_dir,
-        exclude=exclusions(model_dir, output),
+        exclude=_left_out(model_dir, output),
         ignore=paths.normalise_all(ignore_paths),
         follow_symlinks=follow_symlinks,
     )
     written = DEFAULT_NAME if output is None else _relative(output, model_dir)
     # Another run is writing its manifest, or was killed at it: no file of the model.
-    found.files = [path for path in found.files if not fileio.is_temporary(path, written)]
+    found.files = [
+        path
+        for path in found.files
+        if not fileio.is_temporary(path, written)
+        and not fileio.is_temporary(path, written + tree.COSIGNED_SUFFIX)
+    ]
     _refuse_oddities(found, model_dir)
     if warn:
         for path in found.outside:
@@ -314,11 +321,15 @@ def decode(data: bytes, name: str) -> SignedManifest:
         raise FormatError(f"malformed manifest '{name}': {err}") from None
 
 
-def exclusions(model_dir: fileio.Location, manifest: fileio.Location | None) -> frozenset[str]:
-    """What is no part of the model: the names left out at its root, and its own manifest."""
-    if manifest is None:
-        return tree.ROOT_EXCLUSIONS
-    return tree.ROOT_EXCLUSIONS | {_relative(manifest, model_dir)}
+def exclusions(model_dir: fileio.Location, *own: fileio.Location | None) -> frozenset[str]:
+    """What is no part of the model: the names left out at its root, and its own documents."""
+    return tree.ROOT_EXCLUSIONS | {_relative(path, model_dir) for path in own if path}
+
+
+def _left_out(model_dir: fileio.Location, output: fileio.Location | None) -> frozenset[str]:
+    """The same where a model is signed, perhaps anew."""
+    side = cosigning.side_path(output or os.path.join(model_dir, DEFAULT_NAME))
+    return exclusions(model_dir, output, side if cosigning.is_cosignatures(side) else None)
 
 
 def _relative(manifest: fileio.Location, model_dir: fileio.Location) -> str:

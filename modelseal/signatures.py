@@ -68,15 +68,15 @@ def check_signer(signer_id: str) -> None:
 
 def check(signed: SignedManifest, key: keys.PublicKey) -> VerificationResult:
     """Whether `signed` is signed by `key`, in all its parts."""
-    if fault := _fault(signed, key):
-        return VerificationResult(valid=False, error=fault)
+    if why := fault(signed.signature, canonical(signed.manifest), key):
+        return VerificationResult(valid=False, error=why)
     return VerificationResult(
         valid=True, manifest=signed.manifest, signer_id=signed.signature.signer_id
     )
 
 
-def _fault(signed: SignedManifest, key: keys.PublicKey) -> str:
-    signature = signed.signature
+def fault(signature: Signature, data: bytes, key: keys.PublicKey) -> str:
+    """What keeps a signature from being by `key` over a manifest's canonical bytes, or nothing."""
     if signature.algorithm is not keys.algorithm_of(key):
         return (
             f"the manifest says {signature.algorithm.value}, the key is "
@@ -90,6 +90,6 @@ def _fault(signed: SignedManifest, key: keys.PublicKey) -> str:
         return f"signed by another key, {keys.fingerprint(embedded)}"
     if len(signature.signature_hex) % 2 or not _is_hex(signature.signature_hex):
         return "the signature is not lowercase hexadecimal"
-    if not verify(key, canonical(signed.manifest), bytes.fromhex(signature.signature_hex)):
+    if not verify(key, data, bytes.fromhex(signature.signature_hex)):
         return "the signature does not fit the manifest"
     return ""

@@ -10,12 +10,14 @@ import msgspec
 from msgspec import Meta
 
 from modelseal import paths
-from modelseal.documents import Document
+from modelseal.documents import Document, check_text
 from modelseal.errors import FormatError
 
 SIZE_LIMIT: Final = 2**63 - 1
 DOCUMENT_LIMIT: Final = 256 << 20
 """Bytes of a manifest or registry; a larger one is refused unread."""
+SIGNATURES_LIMIT: Final = 64
+"""Further signatures over one manifest."""
 
 _is_digest: Callable[[str], object] = re.compile(r"[0-9a-f]{64}").fullmatch
 
@@ -129,13 +131,71 @@ class VerificationResult(Document, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class TrustedPublisher(Document, frozen=True, kw_only=True):
-    """A publisher and the key that speaks for it.
+class TrustedKey(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """What a registry says of one key of a publisher.
 
-    public_key: base64 of the public key's PEM.
+    public_key: base64 of the public key's PEM. fingerprint: as `ssh-keygen -lf` prints it.
+    expires, rotated_at: it signs nothing from then on.
+    revoked_at: its signatures count no more, whenever they were made. reason: why.
+    """
+
+    public_key: str
+    fingerprint: str
+    trusted_since: datetime
+    expires: datetime | None = None
+    rotated_at: datetime | None = None
+    revoked_at: datetime | None = None
+    reason: str = ""
+
+
+class TrustedPublisher(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """A publisher and the keys that speak for it.
+
+    public_key: the current key, base64 of its PEM.
+    keys: former keys, and what is to be said of the current one beside its name and time.
+    revoked_at: none of its signatures counts. reason: why.
+    models: patterns of the model names that it may sign; any name if there is none.
+    require: how many publishers must have signed a model with such a name, 0 for no rule.
     """
 
     publisher_id: str
     name: str
     public_key: str
     trusted_since: datetime
+    keys: list[TrustedKey] = msgspec.field(default_factory=list)
+    revoked_at: datetime | None = None
+    reason: str = ""
+    models: list[str] = msgspec.field(default_factory=list)
+    require: Annotated[int, Meta(ge=0, le=SIGNATURES_LIMIT)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for pattern in self.models:
+            check_text("models", pattern)
+            if not pattern:
+                raise FormatError("models: a pattern is empty")
+
+
+class Cosignatures(Document, frozen=True, kw_only=True):
+    """Further signatures over a manifest, in a file beside it.
+
+    manifest_sha256: SHA-256 of the manifest's canonical bytes, in hex.
+    signatures: each over these bytes.
+    """
+
+    manifest_sha256: str
+    signatures: list[Signature]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not _is_digest(self.manifest_sha256):
+            raise FormatError("manifest_sha256: not 64 lowercase hexadecimal digits")
+        if not 0 < len(self.signatures) <= SIGNATURES_LIMIT:
+            raise FormatError(f"signatures: not 1 to {SIGNATURES_LIMIT}")
+
+
+class KeptCosignature(Document, frozen=True, kw_only=True):
+    """A further signature as a store keeps it. kept_at: since when, UTC."""
+
+    kept_at: datetime
+    signature: Signature

@@ -20,6 +20,12 @@ ROOT_EXCLUSIONS: Final = frozenset({".git", ".modelseal", "signed_manifest.json"
 EXCLUDED_DIRECTORIES: Final = frozenset({".git", ".modelseal"})
 """Of these names the ones that may be directories: nothing may hide below a manifest's name."""
 
+COSIGNED_SUFFIX: Final = ".cosigned"
+"""What the file of further signatures is called, after its manifest's name."""
+
+_COSIGNED: Final = "signed_manifest.json" + COSIGNED_SUFFIX
+_COSIGNED_START: Final = b'{"manifest_sha256":'
+
 SYMBOLIC_LINK: Final = "symbolic link"
 """The kind of a link to a regular file, the one kind that may be followed."""
 
@@ -190,6 +196,17 @@ def _name_fault(path: str) -> str:
     except FormatError:
         return "name that a manifest can't hold"
     return ""
+
+
+def leave_out_cosignatures(found: Tree, root: str | os.PathLike[str]) -> None:
+    """Drop the file of further signatures at the model's root, where it looks like one.
+
+    For answers that only inform; verifying judges all of its content.
+    """
+    if _COSIGNED in found.files and _COSIGNED not in found.links:
+        with suppress(OSError), open(locate(os.fsencode(root), _COSIGNED), "rb") as file:
+            if b"".join(file.read(64).split()).startswith(_COSIGNED_START):
+                found.files.remove(_COSIGNED)
 
 
 def locate(top: bytes, path: str) -> bytes:

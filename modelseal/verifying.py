@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Unpack
 
-from modelseal import fileio, hashing, keys, paths, signatures
+from modelseal import cosigning, fileio, hashing, judging, keys, paths, signatures
 from modelseal.canonical import identifier
 from modelseal.comparing import check_files, hint_unsigned
 from modelseal.errors import (
@@ -15,6 +15,8 @@ from modelseal.errors import (
     Reason,
     VersionReusedError,
 )
+from modelseal.levels import Trust
+from modelseal.publishers import as_utc
 from modelseal.report import Report
 from modelseal.sealing import exclusions
 from modelseal.structs import ModelManifest, SignedManifest, VerificationResult
@@ -68,7 +70,9 @@ class ModelVerifier:
         signed_manifest: SignedManifest,
         *,
         public_key_bytes: bytes | None = None,
-        registry: PublisherRegistry | None = None,
+        registry: PublisherRegistry | Trust | None = None,
+        background: Trust | None = None,
+        require: int = 0,
         manifest_path: fileio.Location | None = None,
         ignore_paths: Collection[str] = (),
         ignore_unsigned_files: bool = False,
@@ -82,7 +86,11 @@ class ModelVerifier:
 
         model_dir: None checks the signature alone.
         public_key_bytes, registry: at least one. With both, the registry must hold that very key
-        for the signer.
+        for the signer. A `Trust` is several registries in one.
+        background: beside a key alone, what is known of revoked keys and of models that need more
+        signatures; the signer need not be in it.
+        require: so many different trusted publishers must have signed, cosigners among them. It
+        needs a registry or a background.
         manifest_path: where the signed manifest lies, to leave that file out.
         ignore_paths: not checked, with their subtrees, relative to the model.
         ignore_unsigned_files: let files pass that nobody signed.
@@ -101,10 +109,21 @@ class ModelVerifier:
             raise ValueError("a public key, a registry or both are needed")
         if not signed_manifest.manifest.files:
             raise FormatError("the manifest names no file")
+        if require and registry is None and background is None:
+            raise ValueError("publishers can't be counted without a registry")
         report = Report(
             manifest=signed_manifest.manifest, signer_id=signed_manifest.signature.signer_id
         )
-        _check_signature(report, signed_manifest, public_key_bytes, registry)
+        cosigned = cosigning.gather(signed_manifest, manifest_path, store, report.warnings)
+        judging.judge(
+            report,
+            signed_manifest,
+            cosigned.signatures,
+            public_key_bytes=public_key_bytes,
+            trust=judging.as_trust(registry),
+            background=background,
+            require=require,
+        )
         if not report.signature_valid:
             return report
         _question_time(report, signed_manifest.manifest.created_at)
@@ -115,7 +134,7 @@ class ModelVerifier:
             check_files(
                 report,
                 model_dir,
-                exclude=exclusions(model_dir, manifest_path),
+                exclude=exclusions(model_dir, manifest_path, cosigned.beside),
                 ignore=paths.normalise_all(ignore_paths),
                 follow_symlinks=follow_symlinks,
                 recorded=_recorded(report, store) if precheck and store is not None else {},
@@ -133,45 +152,14 @@ class ModelVerifier:
         return report
 
 
-def _check_signature(
-    report: Report,
-    signed: SignedManifest,
-    public_key_bytes: bytes | None,
-    registry: PublisherRegistry | None,
-) -> None:
-    if public_key_bytes is not None:
-        key = keys.load_public(public_key_bytes)
-        report.fingerprint = keys.fingerprint(key)
-        report.signature_error = signatures.check(signed, key).error or ""
-        if report.signature_error:
-            report.reason = Reason.SIGNATURE_INVALID
-            return
-    if registry is not None:
-        result = registry.verify_against_registry(signed)
-        if not result.valid:
-            known = registry.get_publisher(report.signer_id) is not None
-            report.reason = Reason.SIGNATURE_INVALID if known else Reason.SIGNER_UNTRUSTED
-            report.signature_error = result.error or ""
-            return
-        report.trusted = True
-        # The embedded key is the one it was checked with, or the check had failed.
-        report.fingerprint = keys.fingerprint(keys.load_embedded(signed.signature.public_key))
-    report.signature_valid = True
-
-
 def _question_time(report: Report, created_at: datetime) -> None:
     said = created_at.isoformat()
     if created_at.tzinfo is None:
         report.warnings.append(f"created_at {said} has no time zone")
-    if _as_utc(created_at) > datetime.now(UTC):
+    if as_utc(created_at) > datetime.now(UTC):
         report.warnings.append(f"created_at {said} is in the future: is a clock wrong?")
     elif created_at.year < _FIRST_PLAUSIBLE_YEAR:
         report.warnings.append(f"created_at {said} is too long ago to be true")
-
-
-def _as_utc(time: datetime) -> datetime:
-    """A time without a zone is taken for UTC."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def _recorded(report: Report, store: "Store") -> dict[str, bytes]:
@@ -206,13 +194,13 @@ def _ask_store(
         report.warnings.append(f"the store can't be asked for this version: {err}")
     try:
         last = store.last_verified(manifest.model_name)
-        later = last and _as_utc(datetime.fromisoformat(last.created_at))
+        later = last and as_utc(datetime.fromisoformat(last.created_at))
     except (ModelSealError, OSError, ValueError) as err:
         report.warnings.append(f"the store can't be asked what was verified before: {err}")
         return True
     if not last or not later or last.id == identifier(signed):
         return True
-    if _as_utc(manifest.created_at) >= later:
+    if as_utc(manifest.created_at) >= later:
         return True
     message = f"older than version {last.version}, which was verified here {last.verified_at}"
     if no_rollback:

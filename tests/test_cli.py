@@ -63,7 +63,7 @@ def test_exit_codes(
         run("verify", "--manifest", signed, "--key", keys.public).code,
         run("verify", "--manifest", "nowhere.json", "--key", keys.public).code,
         run("verify", "--manifest", signed, "--key", ecdsa_keys.public).code,
-        run("verify", "--manifest", signed).code,
+        run("verify", "--manifest", signed, "--nonsense").code,
     }
     fail_with(monkeypatch, KeyboardInterrupt())
     interrupted = run("inspect", "--manifest", signed)
@@ -293,7 +293,7 @@ def test_what_is_unknown_is_named_with_the_nearest(
         "keygen --algorithm rsa",
         "keygen --output",
         "sign --model-dir m --key k",
-        "verify --manifest m",
+        "verify --key k",
         "verify --manifest m --key k --jobs 0",
         "verify --manifest m --key k --jobs -1",
         "verify --manifest m --key k --jobs 1025",
@@ -479,6 +479,10 @@ def test_json_report(run: Run, signed: Path, model: Path, keys: Keys) -> None:
         "signer_id": "alice@example.com",
         "trusted": False,
         "fingerprint": fingerprint(keys.public),
+        "publisher": "",
+        "registry": "",
+        "required": 0,
+        "signatures": [],
         "model_name": "model",
         "model_version": "0.0.0",
         "framework": "unknown",
@@ -579,7 +583,7 @@ def test_json_reasons(
         (1, False, "system-error"),
         (1, False, "key-unusable"),
         (1, False, "model-refused"),
-        (64, False, "usage"),
+        (2, False, "signer-untrusted"),
         (64, False, "usage"),
     ]
     assert {reason.value for reason in Reason} >= {"file-changed", "file-unreadable", "passphrase"}

@@ -10,6 +10,7 @@ from argparse import SUPPRESS, Action, ArgumentParser
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import UnionType
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
@@ -31,6 +32,7 @@ from modelseal import (
     tree,
 )
 from modelseal.documents import Document
+from modelseal.structs import Cosignatures, TrustedKey
 from tests import docs, test_layers
 from tests.conftest import Keys, Result, every_command, need
 
@@ -256,6 +258,8 @@ def test_what_is_left_out_is_named(page: str, title: str) -> None:
 
 def kind(hint: object) -> str:
     """A field's type in the page's words."""
+    if get_origin(hint) is UnionType:
+        hint = get_args(hint)[0]  # the other one is None: left out
     if get_origin(hint) is list:
         return "array"
     if isinstance(hint, type) and issubclass(hint, Document):
@@ -270,7 +274,8 @@ def test_the_tables_of_fields_are_the_structs() -> None:
         r"^\.Bl -column.*?^\.El", TEXTS["modelseal-format.5"], re.MULTILINE | re.DOTALL
     )
     described = [re.findall(r"^\.It Va (\w+) Ta (\w+) Ta", table, re.MULTILINE) for table in lists]
-    documents = [SignedManifest, ModelManifest, FileEntry, Signature, TrustedPublisher]
+    documents = [SignedManifest, ModelManifest, FileEntry, Signature]
+    documents += [TrustedPublisher, TrustedKey, Cosignatures]
     assert described == [
         [(name, kind(hint)) for name, hint in get_type_hints(document).items() if name[0] != "_"]
         for document in documents

@@ -21,18 +21,26 @@ LEVELS = {
         "openssh",
         "keys",
         "signatures",
+        "publishers",
+        "allowed_signers",
         "diff",
         "lfs",
     ],
     "answers": ["report"],
-    "rooms": ["tree", "workers", "digests", "hashing", "keyfiles", "settings", "store", "trust"],
-    "flows": ["sealing", "comparing", "verifying"],
-    "roof": ["output", "prompts", "arguments", "defaults", "commands", "cli", "__main__"],
+    "rooms": [
+        *["tree", "workers", "digests", "hashing", "keyfiles", "settings"],
+        *["store", "trust", "levels"],
+    ],
+    "flows": ["cosigning", "sealing", "comparing", "judging", "verifying"],
+    "roof": [
+        *["output", "prompts", "defaults", "arguments", "registries"],
+        *["commands", "cli", "__main__"],
+    ],
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]
 STORE = [
     *["layout", "lock", "log", "manifests", "refs", "index", "statcache", "status"],
-    *["adding", "identifying", "verified", "mending", "checking"],
+    *["adding", "identifying", "verified", "cosigned", "mending", "checking"],
 ]
 """The parts of the store, from left to right; its `__init__` loads them when they are used."""
 

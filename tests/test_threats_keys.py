@@ -74,11 +74,12 @@ def refused(
 ) -> None:
     """Check that `verify` says no for this reason, to people and to scripts, model or not."""
     trust: list[str | Path] = ["--key", key] if key else []
+    word = "" if reason == "signature-invalid" else f" ({reason})"
     if registry:
         trust += ["--registry", registry]
     for rest in ([], ["--model-dir", manifest.parent], ["--quiet"]):
         done = run("verify", "--manifest", manifest, *trust, *rest)
-        assert done == Result(2, f"Signature: INVALID — {why}\n", "")
+        assert done == Result(2, f"Signature: INVALID — {why}{word}\n", "")
     done = run("verify", "--manifest", manifest, *trust, "--json")
     report = json.loads(done.out)
     assert (done.code, done.err) == (2, "")
@@ -513,7 +514,8 @@ def test_row_25_damaged_registry(
         done = run("verify", "--manifest", signed, *trust, "--model-dir", signed.parent)
         # Where in the text it is, msgspec counts as it likes.
         done = done._replace(err=re.sub(r" \(byte \d+\)", "", done.err))
-        failed(done, f"registry '{registry}': {what}")
+        newer = "a newer modelseal may have written it: use that one"
+        failed(done, f"registry '{registry}': {what}", newer if damage == "unknown field" else "")
         done = run("verify", "--manifest", signed, *trust, "--json")
         answer = json.loads(done.out)
         assert (done.code, done.err, answer["valid"]) == (1, "", False)

@@ -121,6 +121,7 @@ def _read(
         ignore=ignored,
         follow_symlinks=args.follow_symlinks,
     )
+    tree.leave_out_cosignatures(found, directory)
     for path, err in found.unlistable:
         said = (err.strerror or "unknown error").lower()
         raise FileUnreadableError(f"cannot read '{path}': {said}")

@@ -4,7 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from modelseal import arguments, output
-from modelseal.errors import EXIT_ERROR, EXIT_OK, ModelSealError
+from modelseal.errors import EXIT_ERROR, EXIT_OK, ModelSealError, Reason
 
 TYPE_CHECKING = False  # typing itself would cost this command its import
 if TYPE_CHECKING:
@@ -61,18 +61,19 @@ def _checker(registry: str) -> "tuple[Check | None, Finding | None]":
     """What judges signatures by the store's own list of publishers, and what is wrong with that."""
     if not os.path.lexists(registry):
         return None, None
-    from modelseal import trust
+    from modelseal import levels
     from modelseal.store import Finding
 
     try:
-        publishers = trust.PublisherRegistry(registry)
+        trusted = levels.Trust([levels.load("store", registry)])
     except (ModelSealError, OSError) as err:
         return None, Finding("trust", _TRUST, output.describe(err))
 
     def check(id_: str, signed: "SignedManifest") -> str | None:
-        if publishers.get_publisher(signed.signature.signer_id) is None:
-            return None
-        return publishers.verify_against_registry(signed).error or ""
+        voice = trusted.judge(signed)
+        if voice.reason is Reason.SIGNATURE_INVALID:
+            return voice.message
+        return None if voice.reason else ""  # what is no longer trusted is no damage
 
     return check, None
 

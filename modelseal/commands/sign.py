@@ -78,7 +78,7 @@ def run(args: Namespace) -> int:
 
     store = _store(args)
     source = _fill_in(args, store)
-    key, passphrase = _unlock(args.key, args.passphrase_file)
+    key, passphrase = prompts.unlock(args.key, args.passphrase_file)
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
     path = args.output or os.path.join(args.model_dir, sealing.DEFAULT_NAME)
@@ -172,13 +172,3 @@ def _store(args: Namespace) -> "Store | None":
         return None
     path = os.path.join(os.path.abspath(args.model_dir), ".modelseal")
     return Store(path, lock_timeout=args.lock_timeout)
-
-
-def _unlock(path: str, passphrase_file: str | None) -> tuple[bytes, bytes | None]:
-    """The key file's bytes, and the passphrase that opens it where it needs one."""
-    from modelseal import fileio, keyfiles, keys
-
-    passphrase = prompts.given(passphrase_file)
-    if passphrase is None and keys.is_encrypted(fileio.read_bounded(path, keys.KEY_LIMIT)):
-        passphrase = prompts.ask(f"Passphrase for '{path}'")
-    return keyfiles.KeyManager().load_private_key(path, passphrase), passphrase

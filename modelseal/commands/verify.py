@@ -5,13 +5,12 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import TYPE_CHECKING
 
 from modelseal import arguments, defaults, output
-from modelseal.errors import FormatError, ModelError, StoreError, StoreMissingError, UsageError
+from modelseal.errors import ModelError, Reason, StoreError, StoreMissingError, UsageError
 
 if TYPE_CHECKING:
     from modelseal.report import Altered, Report
     from modelseal.store import Store
     from modelseal.structs import SignedManifest
-    from modelseal.trust import PublisherRegistry
 
 DESCRIPTION = """\
 Check who signed a manifest and, with --model-dir, that every byte of the model is as signed and
@@ -36,9 +35,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         "checked where it was signed unless --model-dir says otherwise",
     )
     parser.add_argument("--manifest", metavar="PATH", help="signed manifest; - is standard input")
-    parser.add_argument("--key", metavar="PATH", help="public key of the signer: PEM or OpenSSH")
     parser.add_argument(
-        "--registry", metavar="FILE", help="trusted publishers; the signer must be one of them"
+        "--key",
+        metavar="PATH",
+        help="public key of the signer, PEM or OpenSSH (default: the signer must be trusted)",
+    )
+    parser.add_argument(
+        "--registry",
+        metavar="FILE",
+        help="trusted publishers; the signer must be one of them (default: those of 'modelseal "
+        "trust')",
+    )
+    parser.add_argument(
+        "--require",
+        metavar="N",
+        type=arguments.count_of_signatures,
+        default=0,
+        help="so many different trusted publishers must have signed, cosigners among them",
     )
     parser.add_argument("--model-dir", metavar="DIR", help="model to check, file by file")
     parser.add_argument(
@@ -64,8 +77,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Check, print the report, and let its exit code be ours."""
-    if args.key is None and args.registry is None:
-        raise UsageError("one of the arguments --key --registry is required")
     if (args.revision is None) == (args.manifest is None):
         raise UsageError("one of the arguments REV --manifest is required, and not both")
     from modelseal import keyfiles, verifying
@@ -75,7 +86,8 @@ def run(args: Namespace) -> int:
     if args.key is not None:  # an empty one is a mistake, not a wish to go without
         public = keyfiles.KeyManager().load_public_key(args.key)
         keyfiles.check_public(public, args.key)
-    registry = None if args.registry is None else _registry(args.registry)
+    trust = arguments.find_trust(args, store, args.model_dir or ".")
+    bare = args.key is not None and args.registry is None
     found = defaults.find(args, store, args.model_dir)
     precheck = args.precheck
     if precheck is None:
@@ -85,7 +97,9 @@ def run(args: Namespace) -> int:
             args.model_dir,
             signed,
             public_key_bytes=public,
-            registry=registry,
+            registry=None if bare else trust,
+            background=trust if bare else None,
+            require=args.require or _required(found["require"].value),
             manifest_path=manifest_path,
             ignore_paths=args.ignore_path,
             ignore_unsigned_files=args.ignore_unsigned_files,
@@ -102,6 +116,11 @@ def run(args: Namespace) -> int:
     else:
         _print(report, files=args.model_dir is not None, quiet=args.quiet)
     return report.exit_code
+
+
+def _required(setting: object) -> int:
+    """1, the default, asks for no more than the command line does."""
+    return setting if isinstance(setting, int) and setting > 1 else 0
 
 
 def _subject(args: Namespace) -> "tuple[SignedManifest, Store | None, str | None]":
@@ -147,17 +166,6 @@ def _signed_where(args: Namespace, store: "Store", id_: str) -> str:
     )
 
 
-def _registry(path: str) -> "PublisherRegistry":
-    from modelseal import fileio, trust
-
-    with fileio.naming("read", path):
-        os.stat(path)  # a new registry is no answer to a mistyped name
-    registry = trust.PublisherRegistry(path)
-    if not registry.list_publishers():
-        raise FormatError(f"registry '{path}' names no publisher")
-    return registry
-
-
 def _as_json(report: "Report") -> dict[str, object]:
     manifest = report.manifest
     return {
@@ -167,6 +175,20 @@ def _as_json(report: "Report") -> dict[str, object]:
         "signer_id": report.signer_id,
         "trusted": report.trusted,
         "fingerprint": report.fingerprint,
+        "publisher": report.publisher,
+        "registry": report.source,
+        "required": report.required,
+        "signatures": [
+            {
+                "signer_id": voice.signer_id,
+                "fingerprint": voice.fingerprint,
+                "reason": voice.reason,
+                "message": voice.message,
+                "publisher": voice.publisher,
+                "registry": voice.source,
+            }
+            for voice in report.voices
+        ],
         "model_name": manifest.model_name,
         "model_version": manifest.model_version,
         "framework": manifest.framework,
@@ -192,12 +214,14 @@ def _print(report: "Report", *, files: bool, quiet: bool) -> None:
     for warning in report.warnings:
         output.warning(warning)
     if not report.signature_valid:
-        output.line(f"Signature: INVALID — {report.signature_error}")
+        word = "" if report.reason is Reason.SIGNATURE_INVALID else f" ({report.reason})"
+        output.line(f"Signature: INVALID — {report.signature_error}{word}")
+        for hint in report.hints:
+            output.hint(hint)
         return
     if not quiet:
         output.line("Signature: VALID")
-        output.line(f"  Signer   : {report.signer_id}{'' if report.trusted else ' (claimed)'}")
-        output.line(f"  Key      : {report.fingerprint}")
+        _print_signers(report)
         output.line(f"  Model    : {report.manifest.model_name} v{report.manifest.model_version}")
     for reason, said in report.objections:
         output.line(f"Refused: {said} ({reason})")
@@ -207,6 +231,22 @@ def _print(report: "Report", *, files: bool, quiet: bool) -> None:
         _print_files(report, quiet=quiet)
     for hint in report.hints:
         output.hint(hint)
+
+
+def _print_signers(report: "Report") -> None:
+    output.line(f"  Signer   : {report.signer_id}{'' if report.trusted else ' (claimed)'}")
+    output.line(f"  Key      : {report.fingerprint}")
+    if report.trusted:
+        name = f" ({report.publisher})" if report.publisher else ""
+        output.line(f"  Trusted  : by '{report.source}'{name}")
+    shown = report.signer_id if report.trusted else ""
+    for voice in report.voices:
+        if voice.reason is not None:
+            output.line(f"  Ignored  : {voice.signer_id} (claimed): {voice.message}")
+        elif voice.signer_id != shown:
+            output.line(f"  Cosigned : {voice.signer_id}, {voice.fingerprint}")
+    if report.required > 1:
+        output.line(f"  Required : {report.counted} of {report.required} publishers")
 
 
 def _print_files(report: "Report", *, quiet: bool) -> None:

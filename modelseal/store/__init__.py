@@ -16,8 +16,10 @@ from modelseal.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from modelseal.store.statcache import StatCache
-    from modelseal.structs import SignedManifest
+    from modelseal.structs import KeptCosignature, Signature, SignedManifest
 
 Location = str | os.PathLike[str]
 
@@ -128,7 +130,7 @@ class Finding(NamedTuple):
     """What fsck has to say of one thing in the store.
 
     kind: a stable word: `format`, `manifest`, `signature`, `ref`, `log`, `index`, `gitignore`,
-    `verified`, `leftover`, `unreferenced`, `unfinished`, `unknown`.
+    `verified`, `cosigned`, `leftover`, `unreferenced`, `unfinished`, `unknown`.
     where: path below the store's directory, or an id.
     damage: False for what is worth knowing and harms nobody, such as leftovers of a killed writer.
     repaired: whether it has just been put right.
@@ -186,7 +188,8 @@ class Store:
     path: the `.modelseal` directory, absolute. root: the directory that holds it.
     lock_timeout: seconds that a method which writes waits for another writer.
 
-    Readers (everything but `init`, `add`, `note_verified`, `fsck`, `gc`) take no lock.
+    Readers (everything but `init`, `add`, `note_verified`, `keep_cosignature`, `fsck`, `gc`) take
+    no lock.
     """
 
     def __init__(self, path: Location, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
@@ -434,6 +437,37 @@ class Store:
         from modelseal.store import verified
 
         verified.note(self, signed)
+
+    # Who else signed
+
+    def keep_cosignature(self, payload: str, signature: "Signature") -> None:
+        """Keep a further signature, with the time since when it is here.
+
+        payload: SHA-256 of the manifest's canonical bytes, in hex.
+        """
+        from modelseal.store import cosigned
+
+        cosigned.keep(self, payload, signature)
+
+    def has_cosignatures(self) -> bool:
+        """Whether any manifest has further signatures here; cheap."""
+        return os.path.isdir(os.path.join(self.path, "cosigned"))
+
+    def cosignatures(self, payload: str) -> "list[KeptCosignature]":
+        """The further signatures over a manifest, unjudged. Raises StoreDamagedError."""
+        from modelseal.store import cosigned
+
+        return cosigned.listed(self.path, payload)
+
+    def seals(self, id_: str) -> Iterator[Seal]:
+        """Every line of the log for a manifest, newest first."""
+        return self._logged(id_=id_)
+
+    def first_seen(self, signed: "SignedManifest") -> "datetime | None":
+        """When this very signature was first sealed, verified or kept here; None if never."""
+        from modelseal.store import cosigned
+
+        return cosigned.first_seen(self, signed)
 
     # Upkeep
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 from modelseal import documents, fileio
-from modelseal.canonical import canonical
+from modelseal.canonical import canonical, identifier
 from modelseal.errors import FormatError, ModelSealError, StoreDamagedError, StoreError
 from modelseal.store import (
     Checked,
@@ -17,6 +17,7 @@ from modelseal.store import (
     Seal,
     Store,
     adding,
+    cosigned,
     index,
     layout,
     lock,
@@ -31,7 +32,7 @@ from modelseal.structs import SignedManifest
 
 Check = Callable[[str, SignedManifest], str | None]
 
-_KNOWN = layout.FILES | {"manifests", "refs", "verified", "log.damaged"}
+_KNOWN = layout.FILES | {"manifests", "refs", "verified", "cosigned", "log.damaged"}
 
 
 def fsck(store: Store, *, repair: bool, check: Check | None) -> Checked:
@@ -80,6 +81,9 @@ class Examination:
         self._store = store
         self._check = check
         self._trusted = 0
+        self._payloads: set[str] | None = None  # asked for where something is cosigned
+        if os.path.lexists(self._path(cosigned.NAME)):
+            self._payloads = set()
         self._lost = False
         self._sizes: dict[bytes, int] = {}
         self._disputed: set[bytes] = set()
@@ -98,6 +102,7 @@ class Examination:
         self._agreement()
         self._index()
         self._verified()
+        self._cosigned()
         self._leftovers()
 
     def result(self) -> Checked:
@@ -162,6 +167,8 @@ class Examination:
                 self._find("manifest", id_, str(err))
                 continue
             said = signed.manifest
+            if self._payloads is not None:
+                self._payloads.add(identifier(said))
             self.good[id_] = mending.Known(
                 said.model_name,
                 said.model_version,
@@ -321,6 +328,13 @@ class Examination:
             except (StoreError, OSError):
                 self._find("verified", where, "is damaged")
 
+    def _cosigned(self) -> None:
+        try:
+            for where, message, damage in cosigned.faults(self._store.path, self._payloads or ()):
+                self._find("cosigned", where, message, damage=damage)
+        except StoreError:
+            self._find("cosigned", cosigned.NAME, "is not a directory")
+
     def _leftovers(self) -> None:
         for where in layout.leftovers(self._store.path):
             self._find("leftover", where, "a killed writer left it: gc removes it", damage=False)
@@ -361,7 +375,10 @@ def gc(store: Store) -> Collected:
     size = 0
     leftovers = []
     # The registry's writers hold the lock on the directory, not ours.
-    with adding.writing(store), fileio.locked(os.path.join(store.path, "trust.json")):
+    with (
+        adding.writing(store),
+        fileio.locked(os.path.join(store.path, "trust.json"), store.lock_timeout),
+    ):
         for where in list(layout.leftovers(store.path)):
             size += _remove(os.path.join(store.path, where))
             leftovers.append(where)

@@ -136,7 +136,7 @@ def init(directory: fileio.Location) -> str:
 
 def check_directories(path: str) -> None:
     """Before writing: nothing in a delivered store may lead out of it."""
-    for name in (*DIRECTORIES, "verified"):
+    for name in (*DIRECTORIES, "verified", "cosigned"):
         with suppress(FileNotFoundError):
             if not stat.S_ISDIR(os.lstat(os.path.join(path, name)).st_mode):
                 raise StoreDamagedError(f"'{os.path.join(path, name)}' is not a directory")
@@ -179,12 +179,12 @@ def read_small(path: str) -> bytes | None:
 
 def leftovers(path: str) -> Iterator[str]:
     """What killed writers left behind, as paths below the store."""
-    for top in ("", "verified", "manifests", "refs"):
+    for top in ("", "verified", "manifests", "refs", "cosigned"):
         directory = os.path.join(path, top)
         for name in _names(directory):
             if is_leftover(name):
                 yield os.path.join(top, name)
-            elif top in DIRECTORIES:
+            elif top in (*DIRECTORIES, "cosigned"):
                 for below in _names(os.path.join(directory, name)):
                     if is_leftover(below):
                         yield os.path.join(top, name, below)

@@ -36,6 +36,7 @@ class Walk:
         self.tree = tree.walk(
             directory, exclude=exclude, ignore=ignore, follow_symlinks=follow_symlinks
         )
+        tree.leave_out_cosignatures(self.tree, directory)
         self._cached = cached
         self._stats = statcache.measure(directory, self.tree.files, fork=fork)
 
