@@ -4,6 +4,8 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
+from modelseal import owning
+
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
     from datetime import datetime
@@ -107,22 +109,23 @@ def find_store(args: Namespace, start: str = ".", *, repairing: bool = False) ->
 
 
 def find_trust(args: Namespace, store: "Store | None" = None, start: str = ".") -> "Trust":
-    """Whom the user trusts: by `--registry`, by a store that was named, by the user's registry.
+    """Whom the user trusts: by `--registry`, by a store of theirs, by the user's registry.
 
-    store: the one in use; None looks for one from `start` on. One that nobody named, wherever it
-    was found, may have come with the model: it can take trust away and not give any.
+    store: the one in use; None looks for one from `start` on. One that the user neither named nor
+    made, wherever it was found, may have come with the model: it can take trust away and not give
+    any.
     Raises FormatError for a damaged registry, OSError.
     """
     from modelseal import fileio, levels
     from modelseal.errors import FormatError, StoreError
 
-    own = owns_store(args)
     if store is None:
         try:
             store = find_store(args, start)
         except StoreError:
-            if own:
+            if owning.owns(args):
                 raise
+    own = owning.owns(args, store)
     named: str | None = getattr(args, "registry", None)
     found = []
     if named is not None:
@@ -138,14 +141,6 @@ def find_trust(args: Namespace, store: "Store | None" = None, start: str = ".") 
         memory = _memory(store) if own else None
     found.append(user_level(grants=named is None))
     return levels.Trust(found, memory)
-
-
-def owns_store(args: Namespace) -> bool:
-    """Whether the user said which store it is, once for all or just now.
-
-    A relative MODELSEAL_DIR leads to whatever lies where one happens to be.
-    """
-    return args.store is not None or os.path.isabs(os.environ.get("MODELSEAL_DIR", ""))
 
 
 def user_registry() -> str | None:

@@ -1,8 +1,8 @@
 """What stands in for options that are not given: the environment, the store's settings, the user's.
 
 A store can come with what it lies in: a model, a repository. What it sets is taken at its word
-where the user names the store; one that was only found may make a policy stricter, never looser,
-may name a key of its own tree alone, and is not read at all where it lies in the model at work.
+where it is the user's own; any other may make a policy stricter, never looser, may name a key of
+its own tree alone, and is not read at all where it lies in the model at work.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 from argparse import Namespace
 from typing import Final
 
+from modelseal import owning
 from modelseal.errors import FormatError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 VARIABLES: Final = {"key": "MODELSEAL_KEY", "signer_id": "MODELSEAL_SIGNER_ID"}
 """Setting → the variable that goes before every file."""
-
-
-def is_named(args: Namespace) -> bool:
-    """Whether the user says which store to use."""
-    return args.store is not None or bool(os.environ.get("MODELSEAL_DIR"))
 
 
 def find(args: Namespace, store: "Store | None", model: str | None) -> "dict[str, Setting]":
@@ -38,7 +34,7 @@ def find(args: Namespace, store: "Store | None", model: str | None) -> "dict[str
     return settings.resolve([level for level in levels if level is not None])
 
 
-def key_path(setting: "Setting", store: "Store | None", *, named: bool) -> str:
+def key_path(setting: "Setting", store: "Store | None", *, own: bool) -> str:
     """The private key that a setting names. Raises FormatError for one that is out of bounds."""
     from modelseal import settings
 
@@ -48,7 +44,7 @@ def key_path(setting: "Setting", store: "Store | None", *, named: bool) -> str:
         return settings.path_of(setting, os.path.dirname(setting.where))
     path = settings.path_of(setting, store.root)
     # A store that came with a download must not have us sign with some other key of ours.
-    if not named and not settings.is_within(path, store.root):
+    if not own and not settings.is_within(path, store.root):
         raise FormatError(
             f"configuration '{setting.where}': 'key' leads out of '{store.root}'",
             hint=f"give '--key PATH', or trust the store by naming it: --store '{store.path}'",
@@ -98,7 +94,9 @@ def _of_store(args: Namespace, store: "Store | None", model: str | None) -> "Lev
     from modelseal import settings
 
     path = _store_file(args, store, model)
-    return None if path is None else settings.load(path, "store", bound=not is_named(args))
+    return (
+        None if path is None else settings.load(path, "store", bound=not owning.owns(args, store))
+    )
 
 
 def _store_file(args: Namespace, store: "Store | None", model: str | None) -> str | None:
@@ -106,7 +104,7 @@ def _store_file(args: Namespace, store: "Store | None", model: str | None) -> st
 
     if store is None:
         return None
-    if model is not None and not is_named(args) and settings.is_within(store.root, model):
+    if model is not None and not owning.owns(args, store) and settings.is_within(store.root, model):
         return None
     return os.path.join(store.path, settings.FILE_NAME)
 

@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments
+from modelseal import arguments, owning
 from modelseal.errors import StoreError, StoreMissingError, UnknownPublisherError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
@@ -80,13 +80,13 @@ def all_levels(args: Namespace) -> "list[Level]":
     if args.registry is not None:
         found.append(levels.load("registry", args.registry))
     store = None
-    own = arguments.owns_store(args)
     try:
         store = arguments.find_store(args)
     except StoreError:
-        if own:
+        if owning.owns(args):
             raise
     if store is not None:
+        own = owning.owns(args, store)
         path = os.path.join(store.path, levels.FILE_NAME)
         found.append(levels.load("store", path, grants=own, own=own))
     found.append(arguments.user_level())

@@ -33,7 +33,7 @@ LEVELS = {
     ],
     "flows": ["cosigning", "sealing", "comparing", "judging", "verifying"],
     "roof": [
-        *["output", "prompts", "defaults", "arguments", "registries"],
+        *["output", "prompts", "owning", "defaults", "arguments", "registries"],
         *["commands", "cli", "__main__"],
     ],
 }

@@ -181,8 +181,9 @@ def user_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path, model: Path, run: Run) -> Path:
-    """A store above the model."""
+    """A store above the model, made by nobody we know."""
     assert run("init", tmp_path).code == 0
+    (tmp_path / ".modelseal" / "owner").unlink()
     return tmp_path / ".modelseal"
 
 
@@ -342,6 +343,7 @@ def test_a_store_in_the_model_sets_nothing(
 ) -> None:
     directory = model / below
     assert run("init", directory).code == 0
+    (directory / ".modelseal" / "owner").unlink()
     config = directory / ".modelseal" / "config.toml"
     # Damaged, even: what came with a model can't keep it from being signed or verified.
     for text in (f"[modelseal]\nkey = '{keys.private}'\nsigner_id = 'evil'\n", "damaged"):

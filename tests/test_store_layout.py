@@ -63,7 +63,7 @@ def test_init_makes_what_the_manual_says(tmp_path: Path) -> None:
     }
     assert found == {
         "format": b"modelseal store 1\n",
-        ".gitignore": b"/index.db*\n/lock\n/verified/\n",
+        ".gitignore": b"/index.db*\n/lock\n/owner\n/verified/\n",
         "log": b"",
         "manifests": None,
         "refs": None,

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments, defaults, output
+from modelseal import arguments, defaults, output, owning
 from modelseal.errors import StoreMissingError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
@@ -48,7 +48,7 @@ def _store(args: Namespace) -> "Store | None":
     try:
         return arguments.find_store(args, args.model_dir or ".")
     except StoreMissingError:
-        if defaults.is_named(args):
+        if owning.owns(args):
             raise
     return None
 

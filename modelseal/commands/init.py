@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments, output
+from modelseal import arguments, output, owning
 
 DESCRIPTION = """\
 Make a store, DIR/.modelseal, which remembers what was signed below DIR. One that is there already
@@ -30,6 +30,8 @@ def run(args: Namespace) -> int:
     shown = os.path.join(args.directory, layout.NAME)
     made = not os.path.lexists(shown)
     store = Store.init(args.directory, lock_timeout=args.lock_timeout)
+    if made:
+        owning.claim(store)
     if args.json:
         output.document({"store": store.path, "made": made})
     else:

@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
-from modelseal import arguments, defaults, output, prompts
+from modelseal import arguments, defaults, output, owning, prompts
 from modelseal.errors import EXIT_OK, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
@@ -82,6 +82,7 @@ def run(args: Namespace) -> int:
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
     path = args.output or os.path.join(args.model_dir, sealing.DEFAULT_NAME)
+    new_store = store is not None and not os.path.lexists(store.path)
     with output.progress("hashing") as progress:
         sealed = sealing.ModelSigner().sign_model(
             args.model_dir,
@@ -106,6 +107,8 @@ def run(args: Namespace) -> int:
             fork=True,
             progress=progress,
         )
+    if store is not None and new_store:
+        owning.claim(store)
     if not sealed.changed:
         output.line(f"Unchanged since it was signed: {path}")
         return EXIT_OK
@@ -136,8 +139,8 @@ def _fill_in(args: Namespace, store: "Store | None") -> str:
         raise _missing(missing, defaults.passed_over(args, store, args.model_dir))
     source = ""
     if args.key is None:
-        named = defaults.is_named(args)
-        args.key, source = defaults.key_path(found["key"], store, named=named), found["key"].where
+        own = owning.owns(args, store)
+        args.key, source = defaults.key_path(found["key"], store, own=own), found["key"].where
     if args.signer_id is None:
         args.signer_id = str(found["signer_id"].value)
     if args.precheck is None:

@@ -20,9 +20,11 @@ from modelseal.errors import (
 
 NAME = ".modelseal"
 FORMAT = b"modelseal store 1\n"
-GITIGNORE = b"/index.db*\n/lock\n/verified/\n"
+GITIGNORE = b"/index.db*\n/lock\n/owner\n/verified/\n"
 DIRECTORIES = ("manifests", "refs")
-FILES = frozenset({"format", "log", "trust.json", "config.toml", "index.db", ".gitignore", "lock"})
+FILES = frozenset(
+    {"format", "log", "trust.json", "config.toml", "index.db", ".gitignore", "lock", "owner"}
+)
 
 _FORMAT = re.compile(rb"modelseal store ([1-9][0-9]{0,8})\n").fullmatch
 _SMALL_FILE = 1 << 16

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments, output, registries
+from modelseal import arguments, output, owning, registries
 from modelseal.errors import EXIT_OK, KeyRevokedError, OverwriteError
 
 DESCRIPTION = """\
@@ -76,6 +76,9 @@ def run(args: Namespace) -> int:
     level.registry.add_publishers([publisher])
     output.line(f"Trusted: {args.id}")
     output.rows(("  Key", said.fingerprint), ("  Registry", level.path))
-    if level.kind == "store" and not arguments.owns_store(args):
-        output.hint("a store's publishers count where it is named: '--store DIR' or MODELSEAL_DIR")
+    if level.kind == "store" and not owning.owns(args, arguments.find_store(args)):
+        output.hint(
+            "this store was not made here: its publishers count where it is named, by '--store "
+            "DIR' or MODELSEAL_DIR"
+        )
     return EXIT_OK
