@@ -7,9 +7,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint typecheck bench docs clean
+.PHONY: help demo test test-all lint typecheck bench docs fuzz clean
 
 help:
 	@echo 'make demo       sign and verify a real model, step by step'
@@ -19,6 +21,7 @@ help:
 	@echo 'make typecheck  mypy --strict'
 	@echo 'make bench      measure against other tools, as ratios (BENCH_ARGS="--help")'
 	@echo 'make docs       regenerate completions/ and check man/'
+	@echo 'make fuzz       feed every reader with garbage (FUZZ_SECONDS=60 each, FUZZ_TARGETS="manifest key")'
 	@echo 'make clean      remove what the other targets made'
 
 demo: $(VENV)/.runtime
@@ -48,6 +51,9 @@ docs: $(VENV)/.dev
 	@$(SHELL) tests/system-packages.sh
 	$(BIN)/python tests/docs.py
 
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 clean:
 	rm -rf $(VENV) $(VENV)-3.* demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find modelseal tests -name __pycache__ -type d -exec rm -rf {} +
@@ -63,4 +69,8 @@ $(VENV)/.runtime: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.fuzz: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	@touch $@ $(VENV)/.runtime
