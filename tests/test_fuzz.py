@@ -23,6 +23,7 @@ TAKEN: Final = {
     },
     "path": {"good"},
     "pointer": {"pointer", "hawser"},
+    "config": {"all.toml", "none.toml", "loose.toml"},
     "words": {"log", "torn", "blank", "verified", "word"},
     "outline": {"signed.json", "ecdsa.json"},
     "index": {"none"},

@@ -10,6 +10,7 @@ import json
 import ntpath
 import os
 import posixpath
+import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelseal import documents, keys, lfs, paths, sealing, signatures
+from modelseal import documents, keys, lfs, openssh, paths, sealing, settings, signatures
 from modelseal.canonical import canonical
 from modelseal.digests import SHA256
 from modelseal.errors import FormatError, KeyLoadError, StoreDamagedError
@@ -115,6 +116,7 @@ def key(data: bytes, scratch: Path) -> bool:
             assert not signatures.verify(public, b"nobody", empty), "it fits what nobody signed"
         taken = True
     keys.is_encrypted(data)
+    openssh.header(data)
     try:
         private = keys.load_private(data)
     except KeyLoadError:
@@ -164,6 +166,29 @@ def _text(line: bytes) -> str:
 def _above(each: str) -> list[str]:
     parts = each.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def config(data: bytes, scratch: Path) -> bool:
+    """A configuration file: what is accepted is known, and of its kind."""
+    try:
+        values = settings.decode(data)
+    except FormatError:
+        return False
+    said = tomllib.loads(data.decode()).get("modelseal", {})
+    assert {name.partition(".")[0] for name in values} == said.keys() - {"hook"} | {
+        "hook" for name in values if name.startswith("hook.")
+    }
+    for name, value in values.items():
+        rule = settings.RULES[name]
+        assert type(value) is rule.kind
+        assert not rule.words or value in rule.words
+        assert rule.strictness(value) >= 0 if rule.policy else value != ""
+    level = settings.Level("store", values, dict.fromkeys(values, "config.toml"), bound=True)
+    counts = settings.resolve([level])
+    for name, rule in settings.RULES.items():
+        if rule.policy:
+            assert rule.strictness(counts[name].value) >= rule.strictness(rule.default)
+    return True
 
 
 def pointer(data: bytes, scratch: Path) -> bool:
@@ -291,6 +316,7 @@ TARGETS: Final[dict[str, Target]] = {
     "key": key,
     "path": path,
     "pointer": pointer,
+    "config": config,
     "words": words,
     "outline": outline,
     "index": database,
