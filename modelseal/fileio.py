@@ -13,6 +13,7 @@ Location = str | os.PathLike[str]
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_PATIENCE = 1.0
 _NAME_CUT = 40  # a name may have 255 bytes, and the temporary one is longer
 _LOCK_PAUSE = 0.02
 _HEX = frozenset("0123456789abcdef")
@@ -68,6 +69,21 @@ def write_atomic(path: Location, data: bytes, *, mode: int = 0o644) -> None:
         sync_directory(path)
 
 
+def write_tidy(path: Location, data: bytes) -> None:
+    """As `write_atomic`, and remove what killed writers of `path` left beside it.
+
+    All writers of `path` have to come here: what one of them is writing is left alone.
+    """
+    with _directory_lock(path, exclusive=False, patience=_PATIENCE):
+        write_atomic(path, data)
+    with _directory_lock(path, exclusive=True, patience=0) as alone, suppress(OSError):
+        directory = os.path.dirname(path)
+        for name in os.listdir(directory or ".") if alone else ():
+            left = os.path.join(directory, name)
+            if is_temporary(left, os.fspath(path)):
+                os.unlink(left)
+
+
 def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
     """Make `path` with `data`, whole or not at all, with `mode` from the first instant.
 
@@ -87,6 +103,12 @@ def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
         sync_directory(path)
 
 
+def temporary_name(of: Location) -> str:
+    """A name beside `of` for what is on the way to become it; `is_temporary` knows it."""
+    directory, name = os.path.split(of)
+    return os.path.join(directory, f".{name[:_NAME_CUT]}.{os.urandom(8).hex()}.tmp")
+
+
 def is_temporary(path: str, of: str) -> bool:
     """Whether a file is what writing `of` makes for a moment, and leaves where it is killed."""
     if not path.endswith(".tmp"):  # asked of a million files
@@ -99,8 +121,7 @@ def is_temporary(path: str, of: str) -> bool:
 
 @contextmanager
 def _temporary(path: Location, data: bytes, mode: int) -> Iterator[str]:
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name[:_NAME_CUT]}.{os.urandom(8).hex()}.tmp")
+    temporary = temporary_name(path)
     _write_exclusive(temporary, data, mode)
     try:
         yield temporary
@@ -131,29 +152,43 @@ def locked(path: Location, timeout: float = 10.0) -> Iterator[None]:
     its file system knows no locks, there is none.
     timeout: seconds to wait for another one. Raises StoreLockedError.
     """
+    with _directory_lock(path, exclusive=True, patience=timeout) as held:
+        if held is False:
+            raise StoreLockedError(
+                f"'{os.fspath(path)}' is being changed by another process",
+                hint="wait for it, longer with '--lock-timeout SECONDS'",
+            )
+        yield
+
+
+@contextmanager
+def _directory_lock(
+    path: Location, *, exclusive: bool, patience: float
+) -> Iterator[bool | None]:
+    """Whether the lock on the directory of `path` was to be had; None where there are no locks.
+
+    patience: seconds to wait for whoever has it. It may be the user's own, as with
+    `flock my-model modelseal …`.
+    """
     with ExitStack() as stack:
+        held = None
         with suppress(ImportError, OSError):
             import fcntl
 
             fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
             stack.callback(os.close, fd)
-            deadline = time.monotonic() + timeout
-            while True:
+            kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            deadline = time.monotonic() + patience
+            while not held:
                 try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
+                    fcntl.flock(fd, kind | fcntl.LOCK_NB)
+                    held = True
                 except BlockingIOError:
+                    held = False
                     if time.monotonic() >= deadline:
-                        raise _locked(path) from None
-                time.sleep(_LOCK_PAUSE)
-        yield
-
-
-def _locked(path: Location) -> StoreLockedError:
-    return StoreLockedError(
-        f"'{os.fspath(path)}' is being changed by another process",
-        hint="wait for it, longer with '--lock-timeout SECONDS'",
-    )
+                        break
+                    time.sleep(_LOCK_PAUSE)
+        yield held
 
 
 def sync_directory(path: Location) -> None:

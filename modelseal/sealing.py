@@ -12,7 +12,8 @@ from modelseal.errors import FormatError, ModelError, ModelSealError, OverwriteE
 from modelseal.structs import DOCUMENT_LIMIT, FileEntry, ModelManifest, SignedManifest
 
 if TYPE_CHECKING:
-    from modelseal.store import Seal, Store
+    from modelseal.store import Digest, Seal, Store
+    from modelseal.store.statcache import StatCache
 
 DEFAULT_NAME: Final = "signed_manifest.json"
 
@@ -175,8 +176,8 @@ class ModelSigner:
         seal = None
         if store is not None:
             # Before the manifest: a store that can't take it leaves everything as it was.
-            if not os.path.lexists(store.path):
-                store.init(store.root)
+            if not os.path.lexists(os.path.join(store.path, "format")):
+                store.init(store.root)  # also one that somebody was killed at making
             seal = store.add(
                 signed,
                 model_dir=model_dir,
@@ -225,7 +226,7 @@ def _survey(
     if store is not None:
         fork = how.get("fork", False)
         cache = store.stat_cache(model_dir, found.files, links=found.links, fork=fork)
-    known = cache.known() if cache and incremental else {}
+    known = _known(store, cache, algorithms) if store and cache and incremental else {}
     unknown = [path for path in found.files if path not in known]
     digests = {
         path: hashing.FileDigest(digest.sha256, digest.size, stamp=digest.stamp)
@@ -260,6 +261,14 @@ def _survey(
 
 def _entry(path: str, digest: hashing.FileDigest) -> FileEntry:
     return FileEntry(path=path, size_bytes=digest.size, sha256_hash=digest.sha256.hex())
+
+
+def _known(store: "Store", cache: "StatCache", algorithms: Sequence[str]) -> "dict[str, Digest]":
+    known = cache.known()
+    if BLAKE3 in algorithms:  # which the cache doesn't have
+        recorded = store.blake3({digest.sha256 for digest in known.values()})
+        known = {path: digest for path, digest in known.items() if digest.sha256 in recorded}
+    return known
 
 
 def _describe(
@@ -350,7 +359,7 @@ def save(signed: SignedManifest, path: fileio.Location) -> None:
     Raises OverwriteError as `check_output`, OSError.
     """
     check_output(path)
-    fileio.write_atomic(path, signed.model_dump_json(indent=2).encode() + b"\n")
+    fileio.write_tidy(path, signed.model_dump_json(indent=2).encode() + b"\n")
 
 
 def check_output(path: fileio.Location) -> None:

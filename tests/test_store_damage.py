@@ -1,5 +1,6 @@
 """The store when something in it isn't what was written: fsck finds it, and nobody believes it."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelseal.errors import StoreError
-from modelseal.store import Checked, Store, index, lock, manifests
+from modelseal.store import Checked, Store, index, lock, manifests, refs
 from tests.sealed import seal_of
 
 ONE = seal_of({"a": b"1", "b": b"2"}, version="1", at=1)
@@ -154,6 +155,35 @@ def test_gc_keeps_what_is_named_and_drops_the_rest(store: Store) -> None:
     path.write_bytes(path.read_bytes() + b"damaged\n")
     stray = manifests.add(store.path, b"{}")[0]
     assert store.gc().manifests == [], "what can't be read might name it"
+
+
+def test_row_27_gc_says_so_where_it_cannot_tell_what_is_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: str) -> str | None:
+        raise OSError(errno.EIO, "broken", path)
+
+    monkeypatch.setattr(refs, "read", broken)
+    with pytest.raises(OSError, match="broken"):
+        store.gc()
+
+
+def test_row_26_a_new_index_is_there_as_a_whole_or_not_at_all(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: index.Index, root: str) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    Path(store.path, "index.db").unlink()
+    before = sorted(os.listdir(store.path))
+    with monkeypatch.context() as patch:
+        patch.setattr(index.Index, "catch_up", full)
+        with pytest.raises(OSError, match="full"):
+            index.rebuild(store.path)
+    assert sorted(os.listdir(store.path)) == before
+    with index.rebuild(store.path) as made:
+        assert made.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store.fsck().findings == []
 
 
 def test_a_torn_last_line_is_no_damage_and_does_not_last(store: Store) -> None:

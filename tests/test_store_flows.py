@@ -1,5 +1,6 @@
 """`sign` and `verify` with a store: what it remembers, and what it may never decide."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -102,6 +103,44 @@ def test_a_failed_sign_makes_no_store(sign: Sign, model: Path) -> None:
     assert sign().code == 1
     assert not (model / ".modelseal").exists()
     assert not (model / "signed_manifest.json").exists()
+
+
+def test_row_26_sign_finishes_a_store_that_was_begun(sign: Sign, model: Path) -> None:
+    (model / ".modelseal" / "manifests").mkdir(parents=True)
+    assert sign().code == 0
+    store = Store.find(model)
+    assert store is not None
+    assert (len(list(store.log())), store.fsck().findings) == (1, [])
+
+
+def test_row_26_sign_clears_away_what_a_killed_one_left(
+    sign: Sign, verify: Sign, model: Path
+) -> None:
+    left = [model / f".{name}.{'0' * 16}.tmp" for name in ("signed_manifest.json", "config.json")]
+    left[0].write_text("{")
+    assert sign().code == 0
+    assert not left[0].exists()
+    assert verify("model", "--model-dir", model).code == 0
+    left[1].write_text("{")
+    assert sign().code == 0
+    assert left[1].exists(), "not ours"
+
+
+def test_sign_waits_for_nobody_who_holds_the_directory(sign: Sign, model: Path) -> None:
+    left = model / f".signed_manifest.json.{'0' * 16}.tmp"
+    left.write_text("{")
+    fd = os.open(model, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        assert sign().code == 0
+        assert left.exists(), "somebody may be writing it"
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        assert sign().code == 0
+        assert left.exists()
+    finally:
+        os.close(fd)
+    assert sign().code == 0
+    assert not left.exists()
 
 
 def test_a_store_that_is_named_must_be_there(sign: Sign, model: Path, tmp_path: Path) -> None:
@@ -363,6 +402,18 @@ def test_precheck_looks_first_at_what_changed_last_and_then_at_the_smallest(
 def test_changed_at_is_the_file_systems_word(model: Path) -> None:
     assert tree.changed_at(model, "config.json") == int((model / "config.json").stat().st_ctime)
     assert tree.changed_at(model, "gone") == 0
+
+
+def test_precheck_records_what_incremental_would_not_read(
+    sign: Sign, verify: Sign, model: Path
+) -> None:
+    age()
+    sign("--model-version", "1")
+    assert "Read     : 3 files" in sign("--incremental", "--precheck", "--model-version", "2").out
+    assert "Read     : 0 files" in sign("--incremental", "--precheck", "--model-version", "3").out
+    (model / "config.json").write_text("[]")
+    done = verify("model", "--model-dir", model, "--precheck")
+    assert (done.code, f"  [NOT CHECKED] {WEIGHTS}" in done.out) == (2, True)
 
 
 def test_precheck_of_a_good_model_checks_everything(sign: Sign, verify: Sign, model: Path) -> None:

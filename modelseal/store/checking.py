@@ -338,8 +338,9 @@ class Examination:
     def _leftovers(self) -> None:
         for where in layout.leftovers(self._store.path):
             self._find("leftover", where, "a killed writer left it: gc removes it", damage=False)
-        for id_ in unreferenced(self._store, self.good):
-            self._find("unreferenced", id_, "neither ref nor log names it", damage=False)
+        with suppress(OSError):  # told already
+            for id_ in unreferenced(self._store, self.good):
+                self._find("unreferenced", id_, "neither ref nor log names it", damage=False)
 
 
 def _pair(digest: bytes, id_: bytes) -> int:
@@ -349,7 +350,7 @@ def _pair(digest: bytes, id_: bytes) -> int:
 def unreferenced(store: Store, ids: Iterable[str]) -> list[str]:
     """Those of some manifests that neither a ref, nor the log, nor a killed writer names.
 
-    Nothing is where not everything can be read: it might be named there.
+    Nothing is where something is damaged: it might be named there. Raises OSError.
     """
     named: set[str] = set()
     try:
@@ -361,7 +362,7 @@ def unreferenced(store: Store, ids: Iterable[str]) -> list[str]:
                 named.add(seal.id)
         for top, word in refs.files(store.path):
             named.add(refs.read(os.path.join(store.path, "refs", top, word)) or "")
-    except (StoreError, OSError):
+    except StoreError:
         return []
     pending = lock.pending(os.path.join(store.path, "lock"))
     seal = log.parse(pending.rstrip(b"\n"), store.root)
@@ -379,12 +380,17 @@ def gc(store: Store) -> Collected:
         adding.writing(store),
         fileio.locked(os.path.join(store.path, "trust.json"), store.lock_timeout),
     ):
+        touched = set()
         for where in list(layout.leftovers(store.path)):
             size += _remove(os.path.join(store.path, where))
             leftovers.append(where)
+            touched.add(os.path.dirname(os.path.join(store.path, where)))
         dropped = unreferenced(store, set(manifests.ids(store.path)))
         for id_ in dropped:
             size += _remove(manifests.path_of(store.path, id_))
+            touched.add(os.path.dirname(manifests.path_of(store.path, id_)))
+        for directory in touched:
+            fileio.sync_directory(os.path.join(directory, "."))
         for name in layout.DIRECTORIES:
             for below in layout.names_in(os.path.join(store.path, name)):
                 with suppress(OSError):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
+from modelseal import fileio
 from modelseal.errors import ModelSealError, StoreDamagedError
 from modelseal.store import log, manifests
 
@@ -36,6 +37,7 @@ SCHEMA = {
 
 _NAME = "index.db"
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
+_WAL = "PRAGMA journal_mode = WAL"
 _PATIENCE = 5.0
 _BLAKE3_BYTES = 32
 
@@ -235,6 +237,7 @@ def write(root: str, *, catch_up: bool = True) -> Index:
     index = read(root)
     if index is not None:
         try:
+            index.connection.execute(_WAL)  # its maker may have been killed just before
             if catch_up:
                 index.catch_up(root)
         except (sqlite3.DatabaseError, ValueError) as err:
@@ -250,21 +253,38 @@ def write(root: str, *, catch_up: bool = True) -> Index:
 
 
 def rebuild(root: str, *, catch_up: bool = True) -> Index:
-    """Make the index anew. Under the writers' lock. Raises sqlite3.Error, OSError."""
+    """Make the index anew. Under the writers' lock. Raises sqlite3.Error, OSError.
+
+    It is made under another name: nobody ever sees half of one.
+    """
     path = path_of(root)
-    # The main file first: without it, no reader takes notice of the others.
-    for suffix in _SIDE_FILES:
-        try:
-            os.unlink(path + suffix)
-        except FileNotFoundError:
-            pass
-        except (IsADirectoryError, PermissionError):
-            if not os.path.isdir(path + suffix):
-                raise
-            raise StoreDamagedError(f"'{path + suffix}' is a directory: remove it") from None
+    temporary = fileio.temporary_name(path)
+    try:
+        _build(root, temporary, catch_up=catch_up)
+        # The main file first: without it, no reader takes notice of the others. And all of them
+        # before the new one comes, which would take their content for its own.
+        for suffix in _SIDE_FILES:
+            _remove(path + suffix)
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    fileio.sync_directory(path)
+    connection = _connect(path, "mode=rw")
+    try:
+        connection.execute(_WAL)
+    except BaseException:
+        connection.close()
+        raise
+    return Index(connection)
+
+
+def _build(root: str, path: str, *, catch_up: bool) -> None:
     connection = _connect(path, "mode=rwc")
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        # No second file to lie about: nobody else knows of this one, and it is all or nothing.
+        connection.execute("PRAGMA journal_mode = MEMORY")
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for statement in SCHEMA.values():
@@ -273,13 +293,21 @@ def rebuild(root: str, *, catch_up: bool = True) -> Index:
                 "INSERT INTO meta VALUES (?, ?)", [("log_size", 0), ("log_check", "")]
             )
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        index = Index(connection)
         if catch_up:
-            index.catch_up(root)
-    except BaseException:
+            Index(connection).catch_up(root)
+    finally:
         connection.close()
-        raise
-    return index
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        if not os.path.isdir(path):
+            raise
+        raise StoreDamagedError(f"'{path}' is a directory: remove it") from None
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
