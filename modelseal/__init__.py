@@ -6,6 +6,7 @@ TYPE_CHECKING = False  # type checkers take it for typing's, whose import would 
 if TYPE_CHECKING:
     from modelseal.keyfiles import KeyManager
     from modelseal.sealing import ModelSigner
+    from modelseal.store import Store
     from modelseal.structs import (
         FileEntry,
         ModelManifest,
@@ -28,6 +29,7 @@ __all__ = [
     "Signature",
     "SignatureAlgorithm",
     "SignedManifest",
+    "Store",
     "TrustedPublisher",
     "VerificationResult",
 ]
@@ -37,6 +39,7 @@ _ROOMS = {
     "ModelSigner": "sealing",
     "ModelVerifier": "verifying",
     "PublisherRegistry": "trust",
+    "Store": "store",
 }
 
 

@@ -110,6 +110,7 @@ def test_public_names() -> None:
         "Signature",
         "SignatureAlgorithm",
         "SignedManifest",
+        "Store",
         "TrustedPublisher",
         "VerificationResult",
     ]
