@@ -2,12 +2,14 @@
 
 `# comment`, `$ command`, then the output, standard error among it. `*` alone is any number of
 lines, within a line any text. `[N]` is the exit code where it isn't 0. `-- name --` at the end
-begins a file that is there before the first command.
+begins a file that is there before the first command. `# needs: program`; `# model: package version`
+has the model files of a published wheel in the directory `package-version`.
 """
 
 import difflib
 import os
 import re
+import shutil
 import subprocess
 import sysconfig
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import real_models
 from tests.conftest import every_command, need
 
 DIRECTORY = Path(__file__).parent / "transcripts"
@@ -34,9 +37,10 @@ class Step:
 
 
 class Transcript(NamedTuple):
-    """needs: programs that the commands run. files: name → content."""
+    """needs: programs that the commands run. models: packages. files: name → content."""
 
     needs: list[str]
+    models: list[tuple[str, str]]
     steps: list[Step]
     files: dict[str, str]
 
@@ -45,10 +49,14 @@ def parse(text: str) -> Transcript:
     """Read a transcript; blank lines around a command's output only separate."""
     body, *sections = re.split(r"^-- (.+) --\n", text, flags=re.MULTILINE)
     needs: list[str] = []
+    models: list[tuple[str, str]] = []
     steps: list[Step] = []
     for number, line in enumerate(body.splitlines(), 1):
         if line.startswith("# needs: "):
             needs += line.split()[2:]
+        elif line.startswith("# model: "):
+            package, version = line.split()[2:]
+            models.append((package, version))
         elif line.startswith("$ "):
             steps.append(Step(number, line[2:]))
         elif line.startswith("#"):
@@ -60,7 +68,7 @@ def parse(text: str) -> Transcript:
     for step in steps:
         while step.expected and not step.expected[-1]:
             step.expected.pop()
-    return Transcript(needs, steps, dict(zip(sections[::2], sections[1::2], strict=True)))
+    return Transcript(needs, models, steps, dict(zip(sections[::2], sections[1::2], strict=True)))
 
 
 def pattern(line: str) -> str:
@@ -97,6 +105,8 @@ def test_transcript(path: Path, tmp_path: Path) -> None:
     assert transcript.steps
     for program in transcript.needs:
         need(program)
+    for package, version in transcript.models:
+        shutil.copytree(real_models.fetch(package, version), tmp_path / f"{package}-{version}")
     for name, content in transcript.files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
