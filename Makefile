@@ -9,9 +9,10 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+FAULTS_ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint typecheck bench docs fuzz clean
+.PHONY: help demo test test-all lint typecheck bench faults fuzz docs clean
 
 help:
 	@echo 'make demo       sign and verify a real model, step by step'
@@ -20,6 +21,7 @@ help:
 	@echo 'make lint       ruff: format and rules'
 	@echo 'make typecheck  mypy --strict'
 	@echo 'make bench      measure against other tools, as ratios (BENCH_ARGS="--help")'
+	@echo 'make faults     fail and kill at every system call (FAULTS_ARGS="--help")'
 	@echo 'make docs       regenerate completions/ and check man/'
 	@echo 'make fuzz       feed every reader with garbage (FUZZ_SECONDS=60 each, FUZZ_TARGETS="manifest key")'
 	@echo 'make clean      remove what the other targets made'
@@ -47,6 +49,10 @@ typecheck: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH_ARGS)
 
+faults: $(VENV)/.dev
+	@$(SHELL) tests/system-packages.sh
+	$(BIN)/python -m tests.faults $(FAULTS_ARGS)
+
 docs: $(VENV)/.dev
 	@$(SHELL) tests/system-packages.sh
 	$(BIN)/python tests/docs.py
@@ -55,7 +61,7 @@ fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.* demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-3.* demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache
 	find modelseal tests -name __pycache__ -type d -exec rm -rf {} +
 
 $(BIN)/python:

@@ -6,7 +6,7 @@ set -eu
 missing=''
 # program:package
 for pair in mandoc:mandoc ssh-keygen:openssh-client openssl:openssl strace:strace \
-	setpriv:util-linux prlimit:util-linux unshare:util-linux; do
+	setpriv:util-linux prlimit:util-linux unshare:util-linux mkfs.ext4:e2fsprogs; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
