@@ -162,9 +162,7 @@ def locked(path: Location, timeout: float = 10.0) -> Iterator[None]:
 
 
 @contextmanager
-def _directory_lock(
-    path: Location, *, exclusive: bool, patience: float
-) -> Iterator[bool | None]:
+def _directory_lock(path: Location, *, exclusive: bool, patience: float) -> Iterator[bool | None]:
     """Whether the lock on the directory of `path` was to be had; None where there are no locks.
 
     patience: seconds to wait for whoever has it. It may be the user's own, as with

@@ -208,9 +208,9 @@ def test_no_time_is_lost_on_many_repeated_keys() -> None:
     """A document small enough to have its fault explained must not take long to explain."""
     text = changed('"path": "config', '"path":"",' * 100_000 + '"path": "config')
     assert len(text) < 1 << 20
-    start = time.perf_counter()
+    start = time.process_time()
     assert refusal(text) == "key 'path' is repeated"
-    assert time.perf_counter() - start < 4
+    assert time.process_time() - start < 4
 
 
 def test_a_large_document_with_a_repeated_key() -> None:
@@ -232,12 +232,12 @@ data = {
     "repeated keys": lambda: text.replace(b'"path"', b'"path":"",' * (size // 10) + b'"path"', 1),
     "escapes": lambda: text.replace(b"Alice", rb"\\\\\\"" * (size // 4) + b'","author":"', 1),
 }[sys.argv[1]]()
-start = time.perf_counter()
+start = time.process_time()
 try:
     decode(data, SignedManifest)
 except FormatError as err:
     print(err)
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
