@@ -66,7 +66,7 @@ _python_argcomplete() {
     fi
 }
 if [[ -z "${ZSH_VERSION-}" ]]; then
-    complete -o nospace -o default -o bashdefault -F _python_argcomplete modelseal aumai-modelseal
+    complete -o nospace -o bashdefault -F _python_argcomplete modelseal aumai-modelseal
 else
     # When called by the Zsh completion system, this will end with
     # "loadautofunc" when initially autoloaded and "shfunc" later on, otherwise,

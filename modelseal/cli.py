@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from modelseal import __version__, output
@@ -43,6 +43,7 @@ COMMANDS = {
     "fsck": "check a store, and mend what can be",
     "gc": "remove what a store has no use for",
     "config": "show what is set in the environment and in files",
+    "completion": "print the completion script for a shell",
 }
 """Command → what it does. Its module, `modelseal.commands.<command>`, is loaded when asked for.
 
@@ -103,7 +104,9 @@ def _guarded(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if "_ARGCOMPLETE" in os.environ:
-        _complete()
+        from modelseal import completing
+
+        completing.complete(COMMANDS, _load)
     if not arguments:
         raise UsageError("no command", hint="'modelseal --help' lists them")
     first, *rest = arguments
@@ -113,7 +116,12 @@ def _dispatch(arguments: list[str]) -> int:
     if first == "--version":
         output.line(f"modelseal {__version__}")
         return EXIT_OK
-    _refuse_unknown_command(first, [*COMMANDS, "--help", "--version"], "modelseal")
+    if first == "--makefile":
+        from modelseal import shared
+
+        output.line(shared.makefile())
+        return EXIT_OK
+    _refuse_unknown_command(first, [*COMMANDS, "--help", "--version", "--makefile"], "modelseal")
     module = _load(first)
     if hasattr(module, "COMMANDS"):
         return _dispatch_in(first, module, rest)
@@ -208,34 +216,6 @@ def _parser(name: str, module: "ModuleType") -> "ArgumentParser":
     return parser
 
 
-def _complete() -> None:
-    """Answer a Tab, and end: only the command that is being typed is loaded."""
-    from argparse import ArgumentParser
-
-    import argcomplete
-
-    typed = os.environ.get("COMP_LINE", "").split()
-    parser = ArgumentParser(prog="modelseal", allow_abbrev=False)
-    parser.add_argument("--version", action="store_true")
-    _add_commands(parser, COMMANDS, "", typed[1:])
-    argcomplete.autocomplete(parser)
-
-
-def _add_commands(
-    parser: "ArgumentParser", names: Iterable[str], group: str, typed: list[str]
-) -> None:
-    commands = parser.add_subparsers()
-    for name in names:
-        command = commands.add_parser(name, allow_abbrev=False)
-        if name not in typed[:1]:
-            continue
-        module = _load(f"{group} {name}")
-        if hasattr(module, "COMMANDS"):
-            _add_commands(command, module.COMMANDS, name, typed[1:])
-        else:
-            module.add_arguments(command)
-
-
 def _group_help(program: str, module: "ModuleType") -> str:
     from textwrap import fill
 
@@ -277,6 +257,7 @@ commands:
 options:
   -h, --help  show this help; 'modelseal COMMAND --help' shows a command's
   --version   show the version
+  --makefile  show where the makefile for models is, to include
 
 exit codes:
 {codes}

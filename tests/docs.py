@@ -20,7 +20,28 @@ PAGES: Final = sorted((ROOT / "man").glob("*.[1-9]"))
 
 def completion(shell: str) -> str:
     """The script that has a shell ask modelseal what may follow."""
-    return shellcode(PROGRAMS, shell=shell)
+    # Without readline's own file names: those that fit come from modelseal.
+    text = shellcode(PROGRAMS, shell=shell, use_defaults=False)
+    return _by_words(text) if shell == "zsh" else text
+
+
+def _by_words(script: str) -> str:
+    """Let zsh pass the words of the command: its line has lost an open quote, or holds others."""
+    changes = {
+        "        local completions\n": """\
+        local completions
+        local typed=$PREFIX
+        [[ -n ${compstate[quote]} ]] && typed=${(q)PREFIX}
+        local line="${(j: :)words[1,CURRENT-1]} $typed"
+""",
+        'COMP_LINE="$BUFFER"': 'COMP_LINE="$line"',
+        'COMP_POINT="$CURSOR"': 'COMP_POINT="${#line}"',
+    }
+    for old, new in changes.items():
+        if script.count(old) != 1:
+            raise ValueError(f"argcomplete's script has changed: {old!r} is not in it once")
+        script = script.replace(old, new)
+    return script
 
 
 def regenerate() -> list[str]:

@@ -6,7 +6,8 @@ set -eu
 missing=''
 # program:package
 for pair in mandoc:mandoc ssh-keygen:openssh-client openssl:openssl strace:strace \
-	setpriv:util-linux prlimit:util-linux unshare:util-linux mkfs.ext4:e2fsprogs; do
+	setpriv:util-linux prlimit:util-linux unshare:util-linux mkfs.ext4:e2fsprogs make:make \
+	zsh:zsh fish:fish man:man-db; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -159,7 +159,7 @@ def examples() -> list[list[str]]:
     texts = [cli._help().partition("examples:\n")[2]]
     texts += [module_of(name).EXAMPLES for name in sorted({*cli.COMMANDS, *every_command()})]
     return [
-        [re.sub(r"\d<.*", "", word) for word in shlex.split(part)]
+        [re.sub(r"\d<.*", "", word) for word in shlex.split(re.sub(r".*<\((.*)\)", r"\1", part))]
         for text in texts
         for line in re.sub(r"\\\n|(?<=\|)\n", " ", text).splitlines()
         for part in line.split("|")

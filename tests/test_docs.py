@@ -28,6 +28,7 @@ from modelseal import (
     digests,
     errors,
     keys,
+    shared,
     structs,
     tree,
 )
@@ -165,7 +166,7 @@ def test_the_main_page_has_the_commands() -> None:
 def test_the_main_page_has_the_options_of_the_main_help() -> None:
     shown = re.findall(r"^  (-.*?)  ", cli._help(), re.MULTILINE)
     described = [", ".join(option_names(head)) for head in items(section(MAIN, "OPTIONS"))]
-    assert described == shown == ["-h, --help", "--version"]
+    assert described == shown == ["-h, --help", "--version", "--makefile"]
 
 
 def commands_in(source: str) -> Iterator[list[str]]:
@@ -351,13 +352,10 @@ def test_the_bash_completion_parses() -> None:
 
 def test_pages_and_completions_are_installed() -> None:
     project = tomllib.loads((docs.ROOT / "pyproject.toml").read_text())
-    completions = {
-        "modelseal.bash": "bash-completion/completions/modelseal",
-        "_modelseal": "zsh/site-functions/_modelseal",
-        "modelseal.fish": "fish/vendor_completions.d/modelseal.fish",
-    }
+    completions = dict(shared.COMPLETIONS.values())
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"] == {
         **{f"man/{name}": f"share/man/man{name[-1]}/{name}" for name in TEXTS},
         **{f"completions/{name}": f"share/{path}" for name, path in completions.items()},
+        "modelseal/modelseal.mk": "share/modelseal/modelseal.mk",
     }
-    assert completions.keys() == docs.COMPLETIONS.keys()
+    assert {name: shell for shell, (name, _) in shared.COMPLETIONS.items()} == docs.COMPLETIONS

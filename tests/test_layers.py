@@ -33,8 +33,8 @@ LEVELS = {
     ],
     "flows": ["cosigning", "sealing", "comparing", "judging", "verifying"],
     "roof": [
-        *["output", "prompts", "owning", "defaults", "arguments", "registries"],
-        *["commands", "cli", "__main__"],
+        *["output", "prompts", "owning", "defaults", "arguments", "registries", "shared"],
+        *["completing", "commands", "cli", "__main__"],
     ],
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]

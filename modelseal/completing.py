@@ -1,0 +1,342 @@
+"""What may follow at a Tab: commands, options, and the values that options take.
+
+Values come from listing directories and, for publishers, from JSON files, so that nothing heavy is
+loaded. What can't be read offers nothing: a Tab is no place for errors.
+"""
+
+import os
+import sys
+from argparse import Action, ArgumentParser, HelpFormatter, Namespace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+
+from modelseal.errors import ModelSealError
+
+TYPE_CHECKING = False  # typing itself would cost every Tab its import
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+OPTIONS = {"--version": "show the version", "--makefile": "show where the makefile for models is"}
+"""What modelseal takes before a command, beside `--help`."""
+
+_Offers = Mapping[str, str] | Collection[str]
+"""What may be typed, with what is said of each where there is something to say."""
+
+_Kind = Callable[[str, Namespace], _Offers]
+"""What has been typed of a value, and the arguments before it → what it may become."""
+
+_KEYS = (".pem", ".key", ".pub", "id_ed25519", "id_ecdsa")
+_MANIFESTS = (".json", ".sig")
+_RECENT = 1000
+"""Seals of the log that are looked at for signers."""
+_REGISTRY_LIMIT = 16 << 20
+"""Bytes of a registry that is worth a Tab's time."""
+_ID_DIGITS = 12
+_SHARD_DIGITS = 2
+
+
+def complete(commands: Mapping[str, str], load: "Callable[[str], ModuleType]") -> None:
+    """Answer a Tab, and end the process. Only the command that is being typed is loaded.
+
+    load: a command's name, after its group's where it is in one → its module.
+    """
+    from argcomplete.finders import CompletionFinder
+    from argcomplete.lexers import split_line
+
+    class Finder(CompletionFinder):
+        def quote_completions(self, words: list[str], quote: str, cut: int | None) -> list[str]:
+            if os.environ.get("_ARGCOMPLETE_SHELL") == "zsh":
+                # Zsh quotes by itself, once it has told a word from what is said of it.
+                self._display_completions = {
+                    _escaped(word): said for word, said in self._display_completions.items()
+                }
+                return [_escaped(word) for word in words]
+            # Bash takes the word to begin after the last `:` or `=`, but with the last `@`.
+            if cut is not None and all(word[cut : cut + 1] == "@" for word in words):
+                cut -= 1
+            return super().quote_completions(words, quote, cut)
+
+    line = os.environ.get("COMP_LINE", "")
+    point = os.environ.get("COMP_POINT", "")
+    # The word at the cursor is still being typed: it chooses no command.
+    typed = split_line(line, int(point) if point.isdecimal() else None)[3][1:]
+    parser, depth = _parser(commands, load, typed)
+    os.environ["_ARGCOMPLETE"] = str(int(os.environ["_ARGCOMPLETE"]) + depth)
+    positional = any(not action.option_strings for action in parser._actions)  # noqa: SLF001
+    # Options where nothing else could come; else names would drown in them.
+    always: bool | str = False if positional else "long"
+    offering: Any = _Offering()  # its base class would be argcomplete's
+    Finder()(parser, always_complete_options=always, default_completer=offering)
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", r"\\").replace(":", r"\:")
+
+
+def _parser(
+    commands: Mapping[str, str], load: "Callable[[str], ModuleType]", typed: Sequence[str]
+) -> tuple[ArgumentParser, int]:
+    """A parser for what comes next, and after how many words it takes over."""
+    names: list[str] = []
+    for word in typed:
+        if word not in commands:
+            return ArgumentParser(prog="modelseal", add_help=False), len(names)
+        names.append(word)
+        module = load(" ".join(names))
+        if not hasattr(module, "COMMANDS"):
+            parser = ArgumentParser(allow_abbrev=False, formatter_class=_formatter)
+            module.add_arguments(parser)
+            return parser, len(names)
+        commands = module.COMMANDS
+    parser = ArgumentParser(allow_abbrev=False, formatter_class=_formatter)
+    if not names:
+        for option, said in OPTIONS.items():
+            parser.add_argument(option, action="store_true", help=said)
+    action = parser.add_argument("command", choices=commands)
+    action.completer = lambda **_: commands  # type: ignore[attr-defined]
+    return parser, len(names)
+
+
+def _formatter(prog: str) -> HelpFormatter:
+    # Without a width argparse loads shutil to find one.
+    return HelpFormatter(prog, width=80)
+
+
+class _Offering:
+    """Finds the values for an argument by what it is called."""
+
+    def __call__(
+        self, prefix: str, action: Action, parser: ArgumentParser, parsed_args: Namespace
+    ) -> _Offers:
+        try:
+            offers = kind_of(action)(prefix, parsed_args)
+            # A terminal must not act on names from outside, nor a parser take them for options.
+            fit = [word for word in offers if word.isprintable() and word[:1] != "-"]
+        except (OSError, ValueError, ModelSealError):
+            return ()
+        return {word: offers[word] for word in fit} if isinstance(offers, Mapping) else fit
+
+
+def kind_of(action: Action) -> _Kind:
+    """What an argument's values are. Raises KeyError where nobody has said it."""
+    for name in action.option_strings or [action.dest]:
+        if name in _BY_NAME:
+            return _BY_NAME[name]
+    metavar = action.metavar
+    return _BY_METAVAR[metavar if isinstance(metavar, str) else ""]
+
+
+# Paths.
+
+
+def _paths(prefix: str, below: str = "") -> tuple[list[str], list[str]]:
+    """The directories, with a slash, and the files that a path may become; sorted."""
+    start, name = os.path.split(prefix)
+    head = prefix[: len(prefix) - len(name)]
+    directories, files = [], []
+    with os.scandir(os.path.join(below, os.path.expanduser(start)) or ".") as entries:
+        for entry in entries:
+            if not entry.name.startswith(name) or (entry.name[0] == "." and not name):
+                continue
+            if entry.is_dir():
+                directories.append(f"{head}{entry.name}/")
+            else:
+                files.append(head + entry.name)
+    return sorted(directories), sorted(files)
+
+
+def _files(prefix: str, args: Namespace) -> _Offers:
+    directories, files = _paths(prefix)
+    return files + directories
+
+
+def _directories(prefix: str, args: Namespace) -> _Offers:
+    return _paths(prefix)[0]
+
+
+def _in_model(prefix: str, args: Namespace) -> _Offers:
+    directories, files = _paths(prefix, os.path.expanduser(_model(args)))
+    return files + directories
+
+
+def _ending(*endings: str) -> _Kind:
+    """Files with such names, the first ending first; all files where there is none."""
+
+    def kind(prefix: str, args: Namespace) -> _Offers:
+        directories, files = _paths(prefix)
+        first = [file for ending in endings for file in files if file.endswith(ending)]
+        return (first or files) + directories
+
+    return kind
+
+
+def _nothing(prefix: str, args: Namespace) -> _Offers:
+    return ()
+
+
+# What a store knows.
+
+
+def _model(args: Namespace) -> str:
+    for name in ("model_dir", "directory"):
+        given: str | None = getattr(args, name, None)
+        if given:
+            return given
+    return "."
+
+
+def _store(args: Namespace) -> str | None:
+    """The store that the command would use; its path."""
+    from modelseal.store import layout
+
+    given = getattr(args, "store", None) or os.environ.get("MODELSEAL_DIR")
+    if given:
+        return layout.open_(os.path.expanduser(given), repairing=False)
+    return layout.find(os.path.expanduser(_model(args)), repairing=False)
+
+
+def _names(prefix: str, args: Namespace) -> _Offers:
+    store = _store(args)
+    return _decoded(os.path.join(store, "refs")) if store else ()
+
+
+def _decoded(directory: str) -> list[str]:
+    """The names in a directory of refs; not those too long to be file names, which have ids."""
+    from modelseal.store import layout
+
+    return [
+        layout.decode(word)
+        for word in layout.names_in(directory)
+        if not (layout.is_leftover(word) or word.startswith("%%"))
+    ]
+
+
+def _revisions(prefix: str, args: Namespace) -> _Offers:
+    """Names; versions of a name that is whole; ids, of which something must be typed; paths."""
+    from modelseal.store import layout
+
+    offers: dict[str, str] = {}
+    with suppress(OSError, ValueError, ModelSealError):
+        store = _store(args)
+        if store:
+            names = _decoded(os.path.join(store, "refs"))
+            offers = {name: "latest seal" for name in names if name.startswith(prefix)}
+            whole = [name for name in names if prefix.startswith(f"{name}@")]
+            for name in list(offers) if len(offers) == 1 else whole:
+                for version in _decoded(os.path.join(store, "refs", layout.file_name(name))):
+                    offers[f"{name}@{version}"] = "sealed version"
+            offers |= dict.fromkeys(_ids(store, prefix), "id of a seal")
+    if not any(word.startswith(prefix) for word in offers):
+        with suppress(OSError):
+            return _files(prefix, args)
+    return offers
+
+
+def _ids(store: str, prefix: str) -> Iterator[str]:
+    shard, rest = prefix[:_SHARD_DIGITS], prefix[_SHARD_DIGITS:]
+    if len(shard) < _SHARD_DIGITS or not set(prefix) <= set("0123456789abcdef"):
+        return
+    from modelseal.store import layout
+
+    for name in layout.names_in(os.path.join(store, "manifests", shard)):
+        if name.startswith(rest) and name.endswith(".json"):
+            whole = shard + name.removesuffix(".json")
+            yield whole if len(prefix) > _ID_DIGITS else whole[:_ID_DIGITS]
+
+
+def _revisions_or_directories(prefix: str, args: Namespace) -> _Offers:
+    offers = _revisions(prefix, args)
+    with suppress(OSError):
+        return {**dict.fromkeys(_directories(prefix, args), "directory"), **_described(offers)}
+    return offers
+
+
+def _described(offers: _Offers) -> Mapping[str, str]:
+    return offers if isinstance(offers, Mapping) else dict.fromkeys(offers, "")
+
+
+# People.
+
+
+def _publishers(prefix: str, args: Namespace) -> _Offers:
+    """Who is in a registry; the nearest one says under which name."""
+    from modelseal import fileio
+
+    found: dict[str, str] = {}
+    for path in _registries(args):
+        with suppress(OSError, ValueError, ModelSealError):
+            for publisher in _entries(fileio.read_bounded(path, _REGISTRY_LIMIT)):
+                found.setdefault(publisher["publisher_id"], f"publisher {publisher['name']}")
+    return found
+
+
+def _entries(data: bytes) -> Iterator[dict[str, str]]:
+    import json
+
+    listed = json.loads(data)
+    for entry in listed if isinstance(listed, list) else ():
+        if isinstance(entry, dict) and all(
+            isinstance(entry.get(field), str) for field in ("publisher_id", "name")
+        ):
+            yield entry
+
+
+def _registries(args: Namespace) -> Iterator[str]:
+    """Where publishers are registered, nearest first: the option, the store, the user."""
+    given = getattr(args, "registry", None)
+    if given:
+        yield os.path.expanduser(given)
+    with suppress(OSError, ModelSealError):
+        store = _store(args)
+        if store:
+            yield os.path.join(store, "trust.json")
+    # Where platformdirs has it, which takes longer to load than a Tab may.
+    settings = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(settings):
+        home = "~/Library/Application Support" if sys.platform == "darwin" else "~/.config"
+        settings = os.path.expanduser(home)
+    yield os.path.join(settings, "modelseal", "trust.json")
+
+
+def _signers(prefix: str, args: Namespace) -> _Offers:
+    """Publishers, and who signed here lately."""
+    from modelseal.store import log
+
+    found = dict(_described(_publishers(prefix, args)))
+    with suppress(OSError, ModelSealError):
+        store = _store(args)
+        if store:
+            seals = log.seals(os.path.join(store, "log"), os.path.dirname(store))
+            for seal in islice(seals, _RECENT):
+                found.setdefault(seal.signer_id, "signed here")
+    return found
+
+
+_BY_NAME: dict[str, _Kind] = {
+    "file": _ending(*_KEYS),  # of the commands about keys
+    "--framework": _nothing,
+    "--key": _ending(*_KEYS),
+    "--manifest": _ending(*_MANIFESTS),
+    "--registry": _ending(".json"),
+    "--signer-id": _signers,
+}
+"""Where an argument's own name says more than what its value is called."""
+
+_BY_METAVAR: dict[str, _Kind] = {
+    "": _nothing,
+    "DIR": _directories,
+    "FILE": _files,
+    "ID": _publishers,
+    "N": _nothing,
+    "NAME": _names,
+    "PATH": _files,
+    "REL": _in_model,
+    "REV": _revisions,
+    "REV|DIR": _revisions_or_directories,
+    "SECONDS": _nothing,
+    "TEXT": _nothing,
+    "VERSION": _nothing,
+}
+"""What a value is called in the help → what it may become."""
