@@ -86,7 +86,8 @@ def _parser(
         names.append(word)
         module = load(" ".join(names))
         if not hasattr(module, "COMMANDS"):
-            parser = ArgumentParser(allow_abbrev=False, formatter_class=_formatter)
+            name = " ".join(names)
+            parser = ArgumentParser(prog=name, allow_abbrev=False, formatter_class=_formatter)
             module.add_arguments(parser)
             return parser, len(names)
         commands = module.COMMANDS
@@ -111,7 +112,7 @@ class _Offering:
         self, prefix: str, action: Action, parser: ArgumentParser, parsed_args: Namespace
     ) -> _Offers:
         try:
-            offers = kind_of(action)(prefix, parsed_args)
+            offers = kind_of(action, parser.prog)(prefix, parsed_args)
             # A terminal must not act on names from outside, nor a parser take them for options.
             fit = [word for word in offers if word.isprintable() and word[:1] != "-"]
         except (OSError, ValueError, ModelSealError):
@@ -119,12 +120,13 @@ class _Offering:
         return {word: offers[word] for word in fit} if isinstance(offers, Mapping) else fit
 
 
-def kind_of(action: Action) -> _Kind:
-    """What an argument's values are. Raises KeyError where nobody has said it."""
-    for name in action.option_strings or [action.dest]:
-        if name in _BY_NAME:
-            return _BY_NAME[name]
+def kind_of(action: Action, command: str) -> _Kind:
+    """What the values of a command's argument are. Raises KeyError where nobody has said it."""
     metavar = action.metavar
+    for name in action.option_strings or [action.dest]:
+        for known in (f"{command} {name}", name):
+            if known in _BY_NAME:
+                return _BY_NAME[known]
     return _BY_METAVAR[metavar if isinstance(metavar, str) else ""]
 
 
@@ -262,25 +264,37 @@ def _described(offers: _Offers) -> Mapping[str, str]:
 
 def _publishers(prefix: str, args: Namespace) -> _Offers:
     """Who is in a registry; the nearest one says under which name."""
-    from modelseal import fileio
-
     found: dict[str, str] = {}
-    for path in _registries(args):
-        with suppress(OSError, ValueError, ModelSealError):
-            for publisher in _entries(fileio.read_bounded(path, _REGISTRY_LIMIT)):
-                found.setdefault(publisher["publisher_id"], f"publisher {publisher['name']}")
+    for publisher in _registered(args):
+        found.setdefault(publisher["publisher_id"], f"publisher {publisher['name']}")
     return found
 
 
-def _entries(data: bytes) -> Iterator[dict[str, str]]:
+def _fingerprints(prefix: str, args: Namespace) -> _Offers:
+    """The keys of the publisher that was named."""
+    found = {}
+    for publisher in _registered(args):
+        if publisher["publisher_id"] == getattr(args, "id", None):
+            keys = publisher.get("keys")
+            for key in keys if isinstance(keys, list) else ():
+                if isinstance(key, dict) and isinstance(key.get("fingerprint"), str):
+                    found[key["fingerprint"]] = "key since " + str(key.get("trusted_since"))
+    return found
+
+
+def _registered(args: Namespace) -> "Iterator[dict[str, Any]]":
+    """Publishers with an id and a name, nearest registry first."""
     import json
 
-    listed = json.loads(data)
-    for entry in listed if isinstance(listed, list) else ():
-        if isinstance(entry, dict) and all(
-            isinstance(entry.get(field), str) for field in ("publisher_id", "name")
-        ):
-            yield entry
+    from modelseal import fileio
+
+    for path in _registries(args):
+        with suppress(OSError, ValueError, ModelSealError):
+            listed = json.loads(fileio.read_bounded(path, _REGISTRY_LIMIT))
+            for entry in listed if isinstance(listed, list) else ():
+                named = isinstance(entry, dict) and (entry.get("publisher_id"), entry.get("name"))
+                if named and all(isinstance(text, str) for text in named):
+                    yield entry
 
 
 def _registries(args: Namespace) -> Iterator[str]:
@@ -315,23 +329,26 @@ def _signers(prefix: str, args: Namespace) -> _Offers:
 
 
 _BY_NAME: dict[str, _Kind] = {
-    "file": _ending(*_KEYS),  # of the commands about keys
+    "file": _ending(*_KEYS, ".json", "allowed_signers"),
     "--framework": _nothing,
     "--key": _ending(*_KEYS),
     "--manifest": _ending(*_MANIFESTS),
     "--registry": _ending(".json"),
     "--signer-id": _signers,
+    "trust revoke --key": _fingerprints,
 }
-"""Where an argument's own name says more than what its value is called."""
+"""Where an argument's own name, after its command's or alone, says more than its value's."""
 
 _BY_METAVAR: dict[str, _Kind] = {
     "": _nothing,
+    "DATE": _nothing,
     "DIR": _directories,
     "FILE": _files,
     "ID": _publishers,
     "N": _nothing,
     "NAME": _names,
     "PATH": _files,
+    "PATTERN": _names,
     "REL": _in_model,
     "REV": _revisions,
     "REV|DIR": _revisions_or_directories,

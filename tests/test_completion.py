@@ -109,7 +109,8 @@ def place(tmp_path: Path) -> Path:
         [("tiny", "1.0.0"), ("tiny", "1.1.0"), (NAME, VERSION), ("e\x1b[31m\n", "1"), ("-x", "1")]
     ):
         store.add(seal_of({"w.bin": b"%d" % number}, name, version, signer=f"signer{number}@here"))
-    publishers = [{"publisher_id": "carol@example.com", "name": "Carol"}, {"name": 1}, 7]
+    keys = [{"fingerprint": "SHA256:a+b/c", "trusted_since": "2026-01-31T12:00:00Z"}, 8]
+    publishers = [{"publisher_id": CAROL, "name": "Carol", "keys": keys}, {"name": 1}, 7]
     (tmp_path / ".modelseal" / "trust.json").write_text(json.dumps(publishers))
     (tmp_path / "other.json").write_text(
         json.dumps([{"publisher_id": "dave", "name": "Dave", "public_key": "-"}])
@@ -169,6 +170,11 @@ def offers(line: str, cwd: Path) -> list[str]:
             "sign --signer-id ",
             ["carol@example.com", *(f"signer{n}@here" for n in (4, 3, 2, 1, 0))],
         ),
+        ("trust show ", ["carol@example.com"]),
+        ("trust show --registry other.json ", ["dave", "carol@example.com"]),
+        ("trust revoke carol@example.com --key ", ["SHA256:a+b/c"]),
+        ("trust revoke dave --registry other.json --key ", []),
+        ("trust re", ["remove", "revoke"]),
         # Paths of the right kind.
         ("sign --model-dir ", ["certs/", "keys/", "models/", "my model/"]),
         ("verify --model-dir 'my model/", ["my model/weights/"]),
@@ -253,7 +259,7 @@ def test_what_can_not_be_read_offers_nothing(harm: str, place: Path) -> None:
 def test_what_every_value_is_has_been_said(name: str) -> None:
     for action in cli._parser(name, cli._load(name))._actions:
         if action.nargs != 0 and not action.choices:
-            assert callable(completing.kind_of(action)), (
+            assert callable(completing.kind_of(action, name)), (
                 f"{action.option_strings} {action.metavar}: say in completing.py what completes it"
             )
 
