@@ -128,9 +128,10 @@ def _split(text: str) -> tuple[str, str]:
 
 def _described(options: dict[str, str], key: str, now: datetime) -> TrustedKey:
     words = key.split(maxsplit=2)[:2]
-    if len(words) < 2 or words[0] not in _KINDS:
-        kind = words[0] if words else ""
-        raise FormatError(f"a key of the kind '{kind}' can't be used" if kind else "it has no key")
+    if words and words[0] not in _KINDS:
+        raise FormatError(f"a key of the kind '{words[0]}' can't be used")
+    if len(words) < 2:
+        raise FormatError("it has no key")
     since = _moment(options, "valid-after") or now
     expires = _moment(options, "valid-before")
     encoded = publishers.encode_key(keys.load_public(" ".join(words).encode()))

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,11 +41,11 @@ class Cosigned(NamedTuple):
 class Gathered(NamedTuple):
     """The further signatures over a manifest, each good by the key that it names.
 
-    beside: the path of the file that holds some of them; empty if there is none, or it is no good.
+    beside: the files that hold some of them, and nothing else.
     """
 
     signatures: list[Signature]
-    beside: str = ""
+    beside: list[str]
 
 
 def side_path(manifest_path: fileio.Location) -> str:
@@ -66,37 +66,38 @@ def load(path: fileio.Location) -> Cosignatures:
 
 def gather(
     signed: SignedManifest,
-    manifest_path: fileio.Location | None,
+    manifest_paths: Iterable[fileio.Location],
     store: "Store | None",
     warnings: list[str],
 ) -> Gathered:
     """Find the cosignatures of a manifest.
 
-    warnings: told why a file or a store is left out; a file that is no good is no cosignature, and
+    manifest_paths: where the manifest lies, or usually does.
+    warnings: told why a file is left out; one that is no good is no file of cosignatures, and
     counts as any other file does.
     """
-    side = "" if manifest_path is None else side_path(manifest_path)
-    if side and not os.path.lexists(side):
-        side = ""
-    if not side and (store is None or not store.has_cosignatures()):
-        return Gathered([])
+    sides = [side for side in map(side_path, manifest_paths) if os.path.lexists(side)]
+    if not sides and (store is None or not store.has_cosignatures()):
+        return Gathered([], [])
     data = canonical(signed.manifest)
     found: dict[str, Signature] = {}
-    if side:
+    good = []
+    for side in sides:
         try:
             said = load(side)
             check(said, data)
-            found = {identifier(signature): signature for signature in said.signatures}
         except (ModelSealError, OSError) as err:
-            warnings.append(f"cosignatures are left out: {_said(err)}")
-            side = ""
+            warnings.append(f"cosignatures are left out: {_said(side, err)}")
+            continue
+        good.append(side)
+        found |= {identifier(signature): signature for signature in said.signatures}
     if store is not None:
         with suppress(ModelSealError, OSError):  # what a store has lost is no signature
             for kept in store.cosignatures(hashlib.sha256(data).hexdigest()):
                 if not fault(kept.signature, data):
                     found.setdefault(identifier(kept.signature), kept.signature)
     own = identifier(signed.signature)
-    return Gathered([one for id_, one in found.items() if id_ != own][:SIGNATURES_LIMIT], side)
+    return Gathered([one for id_, one in found.items() if id_ != own][:SIGNATURES_LIMIT], good)
 
 
 def check(said: Cosignatures, data: bytes) -> None:
@@ -124,11 +125,13 @@ def cosign(
     *,
     manifest_path: fileio.Location | None = None,
     store: "Store | None" = None,
+    lock_timeout: float = 10.0,
 ) -> Cosigned:
     """Sign a manifest once more, beside what is signed.
 
     manifest_path: where the signed manifest lies; the new signature goes into a file beside it.
     store: where it is kept too, if the store has this manifest.
+    lock_timeout: seconds to wait for somebody else who cosigns.
     Raises FormatError for a manifest whose own signature is wrong, or damaged cosignatures;
     OverwriteError where this key has signed it already; StoreLockedError; OSError.
     """
@@ -141,11 +144,11 @@ def cosign(
     ).signature
     keeps = store is not None and _has(store, identifier(signed))
     warnings: list[str] = []
-    others = gather(signed, None, store if keeps else None, warnings).signatures
+    others = gather(signed, (), store if keeps else None, warnings).signatures
     path = ""
     if manifest_path is not None:
         path = side_path(manifest_path)
-        others = [*others, *_append(path, signed, made, data, others)]
+        others = [*others, *_append(path, signed, made, data, others, lock_timeout)]
     else:
         _refuse_twice(made, [signed.signature, *others])
     if store is not None and keeps:
@@ -159,10 +162,11 @@ def _append(
     made: Signature,
     data: bytes,
     others: Sequence[Signature],
+    timeout: float,
 ) -> list[Signature]:
     """Put a signature into the file beside the manifest; return those that were there."""
     target = os.path.realpath(os.path.dirname(path) or ".")
-    with fileio.locked(os.path.join(target, os.path.basename(path))):
+    with fileio.locked(os.path.join(target, os.path.basename(path)), timeout):
         there: list[Signature] = []
         if os.path.lexists(path):
             said = load(path)
@@ -194,8 +198,11 @@ def _has(store: "Store", id_: str) -> bool:
     return True
 
 
-def _said(err: Exception) -> str:
-    return str(err) if isinstance(err, ModelSealError) else str(getattr(err, "strerror", err))
+def _said(path: str, err: Exception) -> str:
+    if isinstance(err, OSError):
+        return f"cannot read '{path}': {(err.strerror or 'unknown error').lower()}"
+    said = str(err)
+    return said if path in said else f"'{path}': {said}"
 
 
 def retire(manifest_path: fileio.Location) -> bool:

@@ -125,9 +125,12 @@ def _temporary(path: Location, data: bytes, mode: int) -> Iterator[str]:
     _write_exclusive(temporary, data, mode)
     try:
         yield temporary
-    finally:
+    except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+        raise
+    with suppress(OSError):  # what was asked for is done: at worst this name is left over
+        os.unlink(temporary)
 
 
 def _write_exclusive(path: Location, data: bytes, mode: int) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from modelseal import fileio, keys, publishers
-from modelseal.errors import KeyLoadError, Reason, StoreDamagedError
+from modelseal import fileio, publishers
+from modelseal.errors import Reason, StoreDamagedError
 from modelseal.report import Voice
 from modelseal.structs import SignedManifest, TrustedPublisher
 from modelseal.trust import LOCK_TIMEOUT, PublisherRegistry
@@ -66,11 +66,10 @@ class Trust:
         """Take levels; those that are None don't exist."""
         self.levels = [level for level in levels if level is not None]
         self._memory = memory
-        self._revoked_keys: dict[str, str] = {}
-        self._revoked_publishers: dict[str, str] = {}
+        self._revocations = publishers.Revocations()
         for level in self.levels:
             for publisher in level.registry.list_publishers():
-                self._note_revocations(level, publisher)
+                self._revocations.note(publisher, level.path)
 
     @property
     def remembers(self) -> bool:
@@ -110,11 +109,11 @@ class Trust:
 
     def key_revoked(self, fingerprint: str) -> str:
         """Why a key is revoked at any level, in a sentence; empty if it isn't."""
-        return self._revoked_keys.get(fingerprint, "")
+        return self._revocations.keys.get(fingerprint, "")
 
     def publisher_revoked(self, publisher_id: str) -> str:
         """Why a publisher is revoked at any level, in a sentence; empty if it isn't."""
-        return self._revoked_publishers.get(publisher_id, "")
+        return self._revocations.publishers.get(publisher_id, "")
 
     def judge(self, signed: SignedManifest) -> Voice:
         """What a signature is worth."""
@@ -131,10 +130,8 @@ class Trust:
         reason, message = verdict.reason, verdict.message
         if reason is not Reason.SIGNATURE_INVALID:
             # Said of it elsewhere, or of its key under another name.
-            if gone := self.publisher_revoked(signer):
-                reason, message = Reason.PUBLISHER_REVOKED, gone
-            elif gone := self.key_revoked(verdict.fingerprint):
-                reason, message = Reason.KEY_REVOKED, gone
+            elsewhere = self._revocations.against(signer, verdict.fingerprint)
+            reason, message = elsewhere if elsewhere[0] else (reason, message)
         return Voice(signer, verdict.fingerprint, reason, message, publisher.name, level.path)
 
     def count(self, voices: Sequence[Voice]) -> int:
@@ -150,27 +147,3 @@ class Trust:
     def _seen(self, signed: SignedManifest, now: datetime) -> datetime:
         seen = self._memory(signed) if self._memory else None
         return now if seen is None else min(seen, now)
-
-    def _note_revocations(self, level: Level, publisher: TrustedPublisher) -> None:
-        name = publisher.publisher_id
-        source = f" (in '{level.path}')"
-        if publisher.revoked_at is not None:
-            said = publishers.revoked(f"publisher '{name}'", publisher.revoked_at, publisher.reason)
-            self._revoked_publishers.setdefault(name, said + source)
-        for key in publishers.all_keys(publisher):
-            at, why = key.revoked_at, key.reason
-            the_key = f"the key {key.fingerprint} of '{name}'"
-            if at is None and publisher.revoked_at is not None:
-                at, why = publisher.revoked_at, publisher.reason
-                the_key = f"publisher '{name}' of the key {key.fingerprint}"
-            if at is not None:
-                said = publishers.revoked(the_key, at, why)
-                self._revoked_keys.setdefault(key.fingerprint, said + source)
-
-
-def revocation(trust: Trust, public_key: bytes) -> str:
-    """Why a key, given as its file's bytes, is revoked; empty if it isn't, or is no key."""
-    try:
-        return trust.key_revoked(keys.fingerprint(keys.load_public(public_key)))
-    except KeyLoadError:
-        return ""

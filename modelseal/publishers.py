@@ -157,6 +157,42 @@ def day(time: datetime) -> str:
     return as_utc(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class Revocations:
+    """What is revoked in some registries, by fingerprint and by publisher.
+
+    keys, publishers: fingerprint or id → the sentence that says so.
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
+        self.publishers: dict[str, str] = {}
+
+    def note(self, publisher: TrustedPublisher, source: str = "") -> None:
+        """Enter what an entry revokes. source: the registry's file."""
+        name = publisher.publisher_id
+        where = f" (in '{source}')" if source else ""
+        gone, why = publisher.revoked_at, publisher.reason
+        if gone is not None:
+            said = revoked(f"publisher '{name}'", gone, why)
+            self.publishers.setdefault(name, said + where)
+        for key in all_keys(publisher):
+            if key.revoked_at is not None:
+                said = revoked(f"the key {key.fingerprint} of '{name}'", key.revoked_at, key.reason)
+            elif gone is not None:
+                said = revoked(f"'{name}', whose key is {key.fingerprint},", gone, why)
+            else:
+                continue
+            self.keys.setdefault(key.fingerprint, said + where)
+
+    def against(self, signer_id: str, fingerprint: str) -> tuple[Reason | None, str]:
+        """What is to be said against a signature by this publisher with this key."""
+        if gone := self.publishers.get(signer_id):
+            return Reason.PUBLISHER_REVOKED, gone
+        if gone := self.keys.get(fingerprint):
+            return Reason.KEY_REVOKED, gone
+        return None, ""
+
+
 # How entries change.
 
 

@@ -71,7 +71,11 @@ class PublisherRegistry:
         wanted = list(added)
         free = set(replacing)
         for publisher in wanted:
-            _check(publisher)
+            try:
+                _check(publisher)
+            except KeyLoadError as err:
+                said = f"publisher '{publisher.publisher_id}': {err}"
+                raise KeyLoadError(said, hint=err.hint) from None
 
         def all_of(known: _Publishers) -> _Publishers:
             changed = dict(known)
@@ -130,6 +134,12 @@ class PublisherRegistry:
             return VerificationResult(valid=False, error=f"'{signer}' is not a trusted publisher")
         now = datetime.now(UTC)
         verdict = publishers.judge(publisher, signed_manifest, now=now, seen=lambda: now)
+        revocations = publishers.Revocations()
+        for other in self._publishers.values():  # a key may be revoked under another name
+            revocations.note(other)
+        if verdict.reason is None:
+            reason, message = revocations.against(signer, verdict.fingerprint)
+            verdict = publishers.Verdict(reason, message)
         if verdict.reason is not None:
             return VerificationResult(valid=False, error=verdict.message)
         return VerificationResult(valid=True, manifest=signed_manifest.manifest, signer_id=signer)

@@ -1,5 +1,6 @@
 """The checking flow: signature first, then every file, then what nobody signed."""
 
+import os
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from modelseal.errors import (
 from modelseal.levels import Trust
 from modelseal.publishers import as_utc
 from modelseal.report import Report
-from modelseal.sealing import exclusions
+from modelseal.sealing import DEFAULT_NAME, exclusions
 from modelseal.structs import ModelManifest, SignedManifest, VerificationResult
 from modelseal.trust import PublisherRegistry
 
@@ -114,7 +115,11 @@ class ModelVerifier:
         report = Report(
             manifest=signed_manifest.manifest, signer_id=signed_manifest.signature.signer_id
         )
-        cosigned = cosigning.gather(signed_manifest, manifest_path, store, report.warnings)
+        lies = [] if manifest_path is None else [manifest_path]
+        if model_dir is not None:
+            usual = os.path.join(model_dir, DEFAULT_NAME)
+            lies += [usual] if manifest_path is None or not _same(usual, manifest_path) else []
+        cosigned = cosigning.gather(signed_manifest, lies, store, report.warnings)
         judging.judge(
             report,
             signed_manifest,
@@ -134,7 +139,7 @@ class ModelVerifier:
             check_files(
                 report,
                 model_dir,
-                exclude=exclusions(model_dir, manifest_path, cosigned.beside),
+                exclude=exclusions(model_dir, manifest_path, *cosigned.beside),
                 ignore=paths.normalise_all(ignore_paths),
                 follow_symlinks=follow_symlinks,
                 recorded=_recorded(report, store) if precheck and store is not None else {},
@@ -150,6 +155,13 @@ class ModelVerifier:
             with suppress(ModelSealError, OSError):
                 store.note_verified(signed_manifest)
         return report
+
+
+def _same(path: fileio.Location, other: fileio.Location) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
 
 
 def _question_time(report: Report, created_at: datetime) -> None:

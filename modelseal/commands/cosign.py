@@ -52,7 +52,14 @@ def run(args: Namespace) -> int:
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
     key = keys.load_private(data, passphrase)
-    made = cosigning.cosign(signed, key, args.signer_id, manifest_path=path, store=store)
+    made = cosigning.cosign(
+        signed,
+        key,
+        args.signer_id,
+        manifest_path=path,
+        store=store,
+        lock_timeout=args.lock_timeout,
+    )
     manifest = signed.manifest
     output.line(f"Cosigned: {manifest.model_name} v{manifest.model_version}")
     output.rows(

@@ -72,6 +72,9 @@ def run(args: Namespace) -> int:
         models=args.models,
         require=args.require,
     )
+    for other in trust.levels:
+        if other.registry.get_publisher(args.id) is not None:
+            output.warning(f"'{args.id}' is in '{other.path}' too: the nearer registry counts")
     registries.make_home(level)
     level.registry.add_publishers([publisher])
     output.line(f"Trusted: {args.id}")
