@@ -62,7 +62,8 @@ def judge(
     if own.reason is Reason.SIGNATURE_INVALID or (trust is not None and not bound):
         _refuse(report, own, known)
     elif report.counted < report.required:
-        _refuse(report, own if not report.counted and own.reason else _too_few(report), known)
+        alone = trust is not None and own.reason is not None and not report.counted
+        _refuse(report, own if alone else _too_few(report), known)
     else:
         _accept(report, trusting=trust is not None)
 

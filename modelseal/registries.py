@@ -1,6 +1,7 @@
 """Which registry a command of `trust` reads or changes."""
 
 import os
+import re
 from argparse import ArgumentParser, Namespace
 
 from modelseal import arguments, owning
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
     from modelseal.levels import Level
     from modelseal.structs import TrustedPublisher
+
+_is_date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 
 def add_target(parser: ArgumentParser) -> None:
@@ -155,8 +158,8 @@ def moment(text: str) -> "datetime":
     from datetime import UTC, datetime
 
     try:
-        told = datetime.fromisoformat(text)
-        if told.tzinfo is None and len(text) == len("2027-01-31"):
+        told = datetime.fromisoformat(text if _is_date(text[:10]) else "")
+        if told.tzinfo is None and len(text) == 10:
             return told.replace(tzinfo=UTC)
         if told.tzinfo is not None:
             return told.astimezone(UTC)
