@@ -67,6 +67,11 @@ def edit(path: Path, **fields: Any) -> None:
     path.write_text(json.dumps(listed))
 
 
+def deliver(model: Path) -> None:
+    """Have a model's store be one that somebody else made, and who would have it ours."""
+    (model / ".modelseal" / "owner").write_text("0" * 32 + "\n")
+
+
 def test_what_the_rows_start_from(run: Run, signed: Path, trusted: None, home: Path) -> None:
     done = run("verify", "--manifest", signed, "--model-dir", signed.parent)
     assert (done.code, done.err) == (0, "")
@@ -141,6 +146,7 @@ def test_row_18_a_store_that_came_with_the_model_vouches_for_nobody(
     inside = model / ".modelseal"
     add = ["trust", "add", ALICE, "--key", mallory.public, "--store", model]
     assert run(*add).code == 0
+    deliver(model)
     for place in (inside, tmp_path / ".modelseal"):
         if place != inside:
             inside.rename(place)
@@ -161,6 +167,7 @@ def test_row_18_a_relative_modelseal_dir_names_nothing(
 ) -> None:
     model = signed.parent
     assert run("trust", "add", ALICE, "--key", keys.public, "--store", model).code == 0
+    deliver(model)
     monkeypatch.chdir(model)
     places = {"absolute": str(model / ".modelseal"), "relative": ".modelseal", "": ""}
     monkeypatch.setenv("MODELSEAL_DIR", places[value])
@@ -173,6 +180,8 @@ def test_row_18_a_delivered_store_can_only_revoke(
     model = signed.parent
     assert run("trust", "add", ALICE, "--key", keys.public, "--store", model).code == 0
     edit(model / ".modelseal" / "trust.json", require=5)
+    assert answer(run, signed, "--model-dir", model)[:2] == (2, "threshold"), "it is ours"
+    deliver(model)
     assert answer(run, signed, "--model-dir", model)[:2] == (0, None), "nor ask for more"
     assert run("trust", "revoke", ALICE, "--store", model).code == 0
     assert answer(run, signed, "--model-dir", model)[:2] == (2, "publisher-revoked")
@@ -319,12 +328,14 @@ def test_row_25_the_claimed_time_widens_nothing(
         assert answer(run, signed, "--store", signed.parent)[:2] == (2, "key-rotated")
 
 
-def test_row_25_what_a_found_store_saw_is_not_believed(
+def test_row_25_what_a_delivered_store_saw_is_not_believed(
     run: Run, signed: Path, trusted: None, pair: Callable[[str], Keys]
 ) -> None:
     time.sleep(1.1)
     assert run("trust", "rotate", ALICE, "--key", pair("new").public).code == 0
     model = signed.parent
+    assert run("verify", "--manifest", signed, "--model-dir", model).code == 0, "it is ours"
+    deliver(model)
     assert answer(run, signed, "--model-dir", model)[:2] == (2, "key-rotated")
     done = run("verify", "--manifest", signed, "--model-dir", model, "--store", model)
     assert done.code == 0

@@ -116,7 +116,8 @@ def test_which_registry_is_changed(
     assert only(home).publisher_id == "a"
     done = run("trust", "add", "b", "--key", second, "--level", "store")
     assert done.err == (
-        "hint: a store's publishers count where it is named: '--store DIR' or MODELSEAL_DIR\n"
+        "hint: this store was not made here: its publishers count where it is named, by "
+        "'--store DIR' or MODELSEAL_DIR\n"
     )
     assert only(store).publisher_id == "b"
     done = run("trust", "add", "c", "--key", second, "--store", tmp_path)
@@ -182,7 +183,7 @@ def test_list_show_and_their_forms(
     run("trust", "rotate", "a", "--key", third, "--expires", "2999-01-01")
     run("trust", "revoke", "b", "--level", "store", "--reason", "gone")
     assert run("trust", "list").out == (
-        f"{store} (not named: it can only revoke)\n  b  {print_of(second)}  revoked\n"
+        f"{store} (not yours: it can only revoke)\n  b  {print_of(second)}  revoked\n"
         f"{home}\n  a (Ann)  {print_of(third)}\n"
     )
     assert run("trust", "list", "--porcelain").out == (

@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
             output.record(*fields, registries.state(publisher), level.path, zero=args.zero)
     else:
         for level in found:
-            output.line(f"{level.path}{'' if level.own else ' (not named: it can only revoke)'}")
+            output.line(f"{level.path}{'' if level.own else ' (not yours: it can only revoke)'}")
             for publisher in level.registry.list_publishers():
                 _print(publisher)
         if not pairs:

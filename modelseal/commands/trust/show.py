@@ -53,7 +53,7 @@ def _print(level: "Level", publisher: "TrustedPublisher") -> None:
     output.rows(
         ("Publisher", publisher.publisher_id),
         ("Name", publisher.name),
-        ("Registry", level.path + ("" if level.own else " (not named: it can only revoke)")),
+        ("Registry", level.path + ("" if level.own else " (not yours: it can only revoke)")),
         ("Models", ", ".join(publisher.models)),
         ("Requires", str(publisher.require or "")),
         ("Revoked", _with_reason(publisher.revoked_at, publisher.reason)),
