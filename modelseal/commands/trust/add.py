@@ -72,7 +72,7 @@ def run(args: Namespace) -> int:
         models=args.models,
         require=args.require,
     )
-    for other in trust.levels:
+    for other in trust.levels if level.kind != "registry" else ():
         if other.registry.get_publisher(args.id) is not None:
             output.warning(f"'{args.id}' is in '{other.path}' too: the nearer registry counts")
     registries.make_home(level)

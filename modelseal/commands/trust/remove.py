@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
         raise registries.unknown(args.id) from None
     output.line(f"Removed: {args.id}")
     output.rows(("  Registry", level.path))
-    for other in registries.all_levels(args):
+    for other in registries.all_levels(args) if level.kind != "registry" else ():
         if other.registry.get_publisher(args.id) and other.grants and other.path != level.path:
             output.warning(f"'{args.id}' is in '{other.path}' too, and still counts there")
     return EXIT_OK
