@@ -148,7 +148,7 @@ def _spoilt(good: str, other: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("how", _spoilt('{"manifest_sha256": "", "signatures": [{}]}', ""))
-def test_row_3_what_is_no_cosignature_is_unsigned(
+def test_row_03_what_is_no_cosignature_is_unsigned(
     how: str, model: Path, signed: Path, trust: Trust, run: Run, tmp_path: Path, keys: Keys
 ) -> None:
     other = tmp_path / "other"
@@ -173,7 +173,7 @@ def test_row_3_what_is_no_cosignature_is_unsigned(
 
 
 @pytest.mark.parametrize("kind", ["link", "directory", "fifo"])
-def test_row_4_what_is_no_file_is_unsigned(
+def test_row_04_what_is_no_file_is_unsigned(
     kind: str, model: Path, signed: Path, trust: Trust, tmp_path: Path
 ) -> None:
     import os
