@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from modelseal.structs import SignedManifest
 
 
+def add_signer(parser: ArgumentParser) -> None:
+    """Who signs, and with what; `defaults.name_signer` completes it."""
+    parser.add_argument(
+        "--key", metavar="PATH", help="private key: PEM or OpenSSH (else: MODELSEAL_KEY)"
+    )
+    parser.add_argument(
+        "--signer-id",
+        metavar="ID",
+        help="who signs, as receivers know you (else: MODELSEAL_SIGNER_ID)",
+    )
+
+
 def add_passphrase_file(parser: ArgumentParser) -> None:
     """The private key's passphrase, as a file."""
     parser.add_argument(

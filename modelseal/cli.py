@@ -42,6 +42,7 @@ COMMANDS = {
     "identify": "find the sealed models that a file belongs to",
     "fsck": "check a store, and mend what can be",
     "gc": "remove what a store has no use for",
+    "doctor": "look whether everything is in order here",
     "config": "show what is set in the environment and in files",
     "completion": "print the completion script for a shell",
 }
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if lost is None:
         return code
     if not isinstance(lost, BrokenPipeError):
-        output.message(f"error: cannot write standard output: {output.describe(lost)}")
+        output.failure(f"cannot write standard output: {output.describe(lost)}")
     return code or EXIT_ERROR
 
 

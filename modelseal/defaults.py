@@ -11,7 +11,7 @@ from argparse import Namespace
 from typing import Final
 
 from modelseal import owning
-from modelseal.errors import FormatError
+from modelseal.errors import FormatError, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
@@ -34,8 +34,45 @@ def find(args: Namespace, store: "Store | None", model: str | None) -> "dict[str
     return settings.resolve([level for level in levels if level is not None])
 
 
-def key_path(setting: "Setting", store: "Store | None", *, own: bool) -> str:
-    """The private key that a setting names. Raises FormatError for one that is out of bounds."""
+def name_signer(
+    args: Namespace, found: "dict[str, Setting]", store: "Store | None", model: str | None
+) -> list[tuple[str, str]]:
+    """Complete `--key` and `--signer-id`; return what is to be said of those that were not given.
+
+    found: what `find` found. Raises UsageError where nothing names them, FormatError.
+    """
+    options = {"key": "--key", "signer_id": "--signer-id"}
+    absent = [name for name in options if getattr(args, name) is None]
+    missing = [options[name] for name in absent if found[name].value is None]
+    if missing:
+        raise UsageError(
+            f"the following arguments are required: {', '.join(missing)}",
+            hint=_missing_hint(passed_over(args, store, model)),
+        )
+    said = []
+    if "key" in absent:
+        args.key = _key_path(found["key"], store, own=owning.owns(args, store))
+        said.append(("Key file", f"{args.key} (from {found['key'].where})"))
+    if "signer_id" in absent:
+        args.signer_id = str(found["signer_id"].value)
+        said.append(("Signer ID", f"from {found['signer_id'].where}"))
+    return said
+
+
+def key(args: Namespace, found: "dict[str, Setting]", store: "Store | None") -> str | None:
+    """The private key that is set, if one is. Raises FormatError for one out of bounds."""
+    if found["key"].value is None:
+        return None
+    return _key_path(found["key"], store, own=owning.owns(args, store))
+
+
+def _missing_hint(passed_over: str | None) -> str:
+    if passed_over is not None:
+        return f"'{passed_over}' lies in the model, and doesn't count unless named by '--store'"
+    return "MODELSEAL_KEY and MODELSEAL_SIGNER_ID, or a configuration file, can say it too"
+
+
+def _key_path(setting: "Setting", store: "Store | None", *, own: bool) -> str:
     from modelseal import settings
 
     if setting.origin == "environment":
@@ -73,7 +110,7 @@ def user_directory() -> str | None:
     return directory if os.path.isabs(directory) else None
 
 
-def passed_over(args: Namespace, store: "Store | None", model: str) -> str | None:
+def passed_over(args: Namespace, store: "Store | None", model: str | None) -> str | None:
     """The configuration file that is there and not read, since it lies in the model."""
     from modelseal.settings import FILE_NAME
 

@@ -12,7 +12,7 @@ from modelseal.errors import ModelSealError, Reason
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
     from datetime import datetime
-    from typing import Any
+    from typing import Any, TextIO
 
     from modelseal.hashing import Progress
     from modelseal.structs import SignedManifest
@@ -26,6 +26,9 @@ _PATIENCE = 0.5
 _NARROW = 60
 _NARROW_FORMAT = "{percentage:3.0f}% {n_fmt}/{total_fmt} {remaining} {rate_fmt}"
 """For terminals without the columns for a bar beside rate and time left."""
+
+GOOD, BAD, DOUBTFUL = "32", "31", "33"
+"""Tones of a mark: green, red and yellow, as ECMA-48 numbers them."""
 
 _lost: OSError | None = None
 """Why results could not be written, once that has happened."""
@@ -54,6 +57,33 @@ def line(text: str = "") -> None:
     A failure is kept for `finish`: the work goes on to its exit code.
     """
     _write(printable(text) + "\n")
+
+
+def marked(tone: str, mark: str, text: str = "") -> None:
+    """Write a line that begins with `mark`, which has a colour where colours are wanted.
+
+    tone: GOOD, BAD or DOUBTFUL.
+    """
+    _write(f"{_toned(tone, mark, sys.stdout)}{printable(text)}\n")
+
+
+def _toned(tone: str, mark: str, stream: "TextIO | None") -> str:
+    plain = printable(mark)
+    if not _coloured(stream):
+        return plain
+    word = plain.lstrip(" ")
+    return f"{plain[: -len(word)]}\x1b[{tone}m{word}\x1b[0m"
+
+
+def _coloured(stream: "TextIO | None") -> bool:
+    """Whether a stream gets colours: see no-color.org and bixense.com/clicolors."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "") not in ("", "0"):
+        return True
+    if os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("CLICOLOR") == "0":
+        return False
+    return stream is not None and stream.isatty()
 
 
 def record(*fields: object, zero: bool = False) -> None:
@@ -143,19 +173,27 @@ def _fingerprint(public_key: str) -> str:
         return f"unusable: {err}"
 
 
-def message(text: str) -> None:
-    """Write a line to standard error; there is nobody to tell if that fails."""
+def message(text: str, *, tone: str = "", mark: str = "") -> None:
+    """Write a line to standard error; there is nobody to tell if that fails.
+
+    mark: what it begins with, in the colour of `tone` where colours are wanted.
+    """
     try:
         if sys.stderr is not None:
-            sys.stderr.write(printable(text) + "\n")
+            sys.stderr.write(f"{_toned(tone, mark, sys.stderr) if mark else ''}{printable(text)}\n")
             sys.stderr.flush()
     except OSError:
         _silence(2)
 
 
+def failure(text: str) -> None:
+    """Something that could not be done, or not be judged."""
+    message(f" {text}", tone=BAD, mark="error:")
+
+
 def warning(text: str) -> None:
     """Something to know that changes nothing in the answer."""
-    message(f"warning: {text}")
+    message(f" {text}", tone=DOUBTFUL, mark="warning:")
 
 
 def hint(text: str) -> None:
@@ -171,7 +209,7 @@ def error(err: Exception, *, json: bool = False) -> None:
         problem = {"message": said, **({"hint": advice} if advice else {})}
         document({"valid": False, "reason": reason, "errors": [problem]})
         return
-    message(f"error: {said}")
+    failure(said)
     if advice:
         hint(advice)
 
@@ -214,9 +252,12 @@ def _silence(descriptor: int) -> None:
 
 
 @contextmanager
-def progress(label: str) -> "Iterator[Progress | None]":
-    """A bar with rate and time left on standard error, if that is a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+def progress(label: str, *, quiet: bool = False) -> "Iterator[Progress | None]":
+    """A bar with rate and time left on standard error, if that is a terminal.
+
+    quiet: none in any case.
+    """
+    if quiet or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
     bar: Any = None

@@ -47,8 +47,9 @@ class Shell(Protocol):
 def _no_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches the real home directory, or sees the caller's settings."""
     for name in list(os.environ):
-        if name.startswith(("MODELSEAL_", "XDG_")):
+        if name.startswith(("MODELSEAL_", "XDG_", "CLICOLOR", "NO_COLOR")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("COLUMNS", "80")
 

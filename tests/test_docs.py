@@ -24,10 +24,12 @@ from modelseal import (
     SignedManifest,
     TrustedPublisher,
     canonical,
+    checkup,
     cli,
     digests,
     errors,
     keys,
+    settings,
     shared,
     structs,
     tree,
@@ -232,6 +234,9 @@ def test_the_json_report_has_the_fields_described(
         ("modelseal-keygen.1", "OPTIONS", f"1 to {keys._PASSPHRASE_LIMIT:,} bytes"),
         ("modelseal-key.1", "OPTIONS", f"1 to {keys._PASSPHRASE_LIMIT:,} bytes"),
         ("modelseal-key.1", "OPTIONS", f"The default is {keys.OPENSSH_ROUNDS},"),
+        ("modelseal-doctor.1", "DESCRIPTION", f"{checkup.SPEED_SECONDS} seconds each"),
+        ("modelseal-config.1", "CONFIGURATION FILES", f"{settings.FILE_LIMIT:,} bytes"),
+        ("modelseal-config.1", "CONFIGURATION FILES", f"1 to {settings.REQUIRE_LIMIT:,}"),
         ("modelseal-format.5", "SIGNED MANIFEST", f"0 to {structs.SIZE_LIMIT:,}"),
         ("modelseal-design.7", "HASHING", f"of up to {digests.SMALL >> 20} MiB"),
     ],
@@ -359,3 +364,10 @@ def test_pages_and_completions_are_installed() -> None:
         "modelseal/modelseal.mk": "share/modelseal/modelseal.mk",
     }
     assert {name: shell for shell, (name, _) in shared.COMPLETIONS.items()} == docs.COMPLETIONS
+
+
+def test_the_settings_are_those_described() -> None:
+    source = section("modelseal-config.1", "CONFIGURATION FILES")
+    assert [head.removeprefix("Cm ") for head in items(source)] == list(settings.RULES)
+    (example,) = displays(source)
+    assert settings.decode(example.encode()).keys() == settings.RULES.keys()

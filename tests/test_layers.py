@@ -31,7 +31,7 @@ LEVELS = {
         *["tree", "workers", "digests", "hashing", "keyfiles", "settings"],
         *["store", "trust", "levels"],
     ],
-    "flows": ["cosigning", "sealing", "comparing", "judging", "verifying"],
+    "flows": ["cosigning", "sealing", "comparing", "judging", "verifying", "checkup"],
     "roof": [
         *["output", "prompts", "owning", "defaults", "arguments", "registries", "shared"],
         *["completing", "commands", "cli", "__main__"],

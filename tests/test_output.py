@@ -66,6 +66,65 @@ def test_one_call_is_one_line(write: object, capsys: pytest.CaptureFixture[str])
     assert (out + err).endswith("a\\nerror: b\\x1b[2K\n")
 
 
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "terminal", "coloured"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"TERM": "dumb"}, True, False),
+        ({"TERM": None}, True, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"NO_COLOR": ""}, True, True),
+        ({"CLICOLOR": "0"}, True, False),
+        ({"CLICOLOR": "1"}, True, True),
+        ({"CLICOLOR": "1"}, False, False),
+        ({"CLICOLOR_FORCE": "1"}, False, True),
+        ({"CLICOLOR_FORCE": "1", "TERM": "dumb"}, False, True),
+        ({"CLICOLOR_FORCE": "0"}, False, False),
+        ({"CLICOLOR_FORCE": ""}, False, False),
+        ({"CLICOLOR_FORCE": "1", "NO_COLOR": "1"}, True, False),
+    ],
+    ids=str,
+)
+def test_who_gets_colours(
+    environment: dict[str, str | None],
+    terminal: bool,
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"TERM": "xterm", **environment}.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    streams = [Terminal() if terminal else io.StringIO() for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    output.marked(output.BAD, "  [FAIL]", " w.bin")
+    output.warning("mind the gap")
+    out, err = (stream.getvalue() for stream in streams)
+    if coloured:
+        assert out == f"  {ESC}[31m[FAIL]{ESC}[0m w.bin\n"
+        assert err == f"{ESC}[33mwarning:{ESC}[0m mind the gap\n"
+    else:
+        assert (out, err) == ("  [FAIL] w.bin\n", "warning: mind the gap\n")
+
+
+def test_what_is_coloured_is_as_harmless_as_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    output.marked(output.GOOD, f"[{ESC}]", f" a{ESC}[2K\n")
+    assert capsys.readouterr().out == f"{ESC}[32m[\\x1b]{ESC}[0m a\\x1b[2K\\n\n"
+
+
 def test_a_document_is_ascii_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     value = {"path": "".join(map(chr, range(0x300))) + "\u202e\u2028\ud800😀", "n": [1, None]}
     output.document(value)

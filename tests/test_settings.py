@@ -210,8 +210,8 @@ def test_sign_by_the_environment(
     monkeypatch.setenv("MODELSEAL_SIGNER_ID", "alice")
     done = sign(model, run)
     assert done.code == 0
-    assert f"  Signer   : alice\n  Algorithm: ed25519\n  Key      : {keys.private} " in done.out
-    assert "(from MODELSEAL_KEY)\n" in done.out
+    assert f"  Signer   : alice\n  Algorithm: ed25519\n  Key file : {keys.private} " in done.out
+    assert "(from MODELSEAL_KEY)\n  Signer ID: from MODELSEAL_SIGNER_ID\n" in done.out
     assert signer(model) == "alice"
 
 
@@ -221,7 +221,7 @@ def test_sign_by_the_users_file(model: Path, keys: Keys, run: Run, user_config: 
     done = sign(model, run)
     assert done.code == 0
     # What is relative begins at the file.
-    assert f"  Key      : {user_config.parent / 'k.pem'} (from {user_config})\n" in done.out
+    assert f"  Key file : {user_config.parent / 'k.pem'} (from {user_config})\n" in done.out
     assert signer(model) == "ulla"
 
 
@@ -230,7 +230,7 @@ def test_a_tilde_is_the_home(
 ) -> None:
     monkeypatch.setenv("HOME", str(keys.private.parent))
     user_config.write_text("[modelseal]\nkey = '~/private.pem'\nsigner_id = 'ulla'\n")
-    assert f"  Key      : {keys.private} (from" in sign(model, run).out
+    assert f"  Key file : {keys.private} (from" in sign(model, run).out
 
 
 def test_a_flag_beats_the_environment_beats_the_store_beats_the_user(
@@ -416,8 +416,13 @@ def test_config_says_where_values_come_from(
     assert found["require"] == {"value": 3, "origin": "user", "where": str(user_config)}
     assert found["hook.check"] == {"value": "tip", "origin": "default", "where": None}
     assert found["files"] == {"store": str(store / "config.toml"), "user": str(user_config)}
-    # Named, the store counts as it is.
+    # Named, the store counts as it is; a relative variable names what may lie anywhere.
     assert config(run, *at, "--store", store)["require"]["value"] == 1
+    for variable, value in ((str(store), 1), (store.name, 3)):
+        monkeypatch.setenv("MODELSEAL_DIR", variable)
+        monkeypatch.chdir(store.parent)
+        assert config(run, *at)["require"]["value"] == value
+    monkeypatch.delenv("MODELSEAL_DIR")
     lines = run("config", *at, "--porcelain").out.splitlines()
     assert lines[3] == f"require\t3\tuser\t{user_config}"
     assert run("config", *at, "-z").out.startswith("key\0k.pem\0environment\0MODELSEAL_KEY\0")
@@ -449,3 +454,42 @@ def test_without_a_home_the_user_has_no_file(shell: Shell, tmp_path: Path) -> No
     assert done.code == 0
     done = shell("config", env={"HOME": "relative"}, cwd=tmp_path)
     assert done.code == 0
+
+
+def test_cosign_by_the_environment(
+    signed: Path, ecdsa_keys: Keys, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cosign = ("cosign", "--manifest", signed)
+    said = "error: the following arguments are required: --key, --signer-id\n"
+    assert run(*cosign).err.startswith(said)
+    # The store is in the model, and nobody we know made it.
+    (signed.parent / ".modelseal" / "owner").unlink()
+    config = signed.parent / ".modelseal" / "config.toml"
+    config.write_text("[modelseal]\nkey = 'config.json'\nsigner_id = 'evil'\n")
+    assert f"hint: '{config}' lies in the model" in run(*cosign).err
+    monkeypatch.setenv("MODELSEAL_KEY", str(ecdsa_keys.private))
+    monkeypatch.setenv("MODELSEAL_SIGNER_ID", "bob")
+    code, out, err = run(*cosign)
+    assert (code, err) == (0, "")
+    assert "  Signer   : bob\n" in out
+    assert f"  Key file : {ecdsa_keys.private} (from MODELSEAL_KEY)\n" in out
+    assert "  Signer ID: from MODELSEAL_SIGNER_ID\n" in out
+
+
+def test_verify_holds_to_the_number_that_is_set(
+    signed: Path, keys: Keys, run: Run, user_config: Path
+) -> None:
+    """`require` of a file counts like the option, which goes before it."""
+    registry = user_config.parent / "trust.json"
+    assert run("trust", "add", "alice@example.com", "--key", keys.public).code == 0
+    assert registry.exists()
+    verify = ("verify", "--manifest", signed, "--json")
+    assert run(*verify).code == 0
+    user_config.write_text("[modelseal]\nrequire = 2\n")
+    done = run(*verify)
+    assert (done.code, json.loads(done.out)["reason"]) == (2, "threshold")
+    assert run(*verify, "--require", "1").code == 0
+    # The store that came with the model can't lower it.
+    (signed.parent / ".modelseal" / "owner").unlink()
+    (signed.parent / ".modelseal" / "config.toml").write_text("[modelseal]\nrequire = 1\n")
+    assert run(*verify, "--model-dir", signed.parent).code == 2

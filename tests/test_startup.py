@@ -44,7 +44,10 @@ def loaded(*args: str, env: dict[str, str] | None = None) -> set[str]:
     [
         ["--version"],
         ["--help"],
-        *([name, "--help"] for name in ["keygen", "sign", "verify", "inspect", "config", "key"]),
+        *(
+            [name, "--help"]
+            for name in ["keygen", "sign", "verify", "inspect", "config", "key", "doctor"]
+        ),
         *(["key", action, "--help"] for action in ["fingerprint", "public", "passwd"]),
     ],
     ids=" ".join,

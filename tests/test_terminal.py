@@ -198,7 +198,7 @@ def test_a_passphrase_is_asked_for_twice_and_never_shown(model: Path, tmp_path: 
         child.expect(r"[^:\r\n]+: ")
         child.sendline(typed)
     code, text = finish(child)
-    assert (code, text.strip()) == (1, "error: the passphrases differ")
+    assert (code, uncoloured(text).strip()) == (1, "error: the passphrases differ")
     assert not (tmp_path / "other").exists()
 
 
@@ -213,3 +213,65 @@ def test_row_08_a_prompt_shows_a_name_without_its_control_characters(
     assert child.before == r"Passphrase for '\x1b[31mkey\n'"
     child.sendline("a secret")
     assert finish(child)[0] == 0
+
+
+# Colours
+
+
+def uncoloured(text: str) -> str:
+    """Text without the sequences that set a colour."""
+    return re.sub(r"\x1b\[\d+m", "", text)
+
+
+def test_marks_have_colours_at_a_terminal_and_pipes_get_the_same_text(
+    signed: Path, model: Path, keys: Keys, tmp_path: Path
+) -> None:
+    (model / "config.json").write_text("altered")
+    (model / "extra.py").touch()
+    verify = ["verify", "--manifest", str(signed), "--key", str(keys.public)]
+    verify += ["--model-dir", str(model)]
+    code, text = finish(spawn(*verify, cwd=tmp_path))
+    assert code == 2
+    assert "\x1b[32mSignature: VALID\x1b[0m\r\n" in text
+    assert "  \x1b[31m[FAIL]\x1b[0m config.json\r\n" in text
+    assert "  \x1b[32m[OK]\x1b[0m empty.txt\r\n" in text
+    assert "  \x1b[31m[UNSIGNED]\x1b[0m extra.py\r\n" in text
+    for plain in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"CLICOLOR": "0"}):
+        assert finish(spawn(*verify, cwd=tmp_path, env=plain)) == (2, uncoloured(text))
+    done = subprocess.run(
+        [sys.executable, "-m", "modelseal", *verify],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TERM": "xterm", "PYTHONUNBUFFERED": "1"},
+    )
+    assert done.stdout.decode() == uncoloured(text).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("format_", ["--json", "--porcelain", "-z"])
+def test_what_programs_read_has_no_colour_even_where_it_is_forced(
+    format_: str, signed: Path, model: Path, tmp_path: Path
+) -> None:
+    (model / "config.json").write_text("altered")
+    code, text = finish(spawn("status", model, format_, cwd=tmp_path, env={"CLICOLOR_FORCE": "1"}))
+    assert code == 2
+    assert "config.json" in text
+    assert "\x1b" not in text
+
+
+def test_errors_begin_in_red(tmp_path: Path) -> None:
+    code, text = finish(spawn("show", "--store", "nowhere", "x", cwd=tmp_path))
+    assert code == 1
+    assert text.startswith("\x1b[31merror:\x1b[0m there is no store at 'nowhere'\r\nhint: ")
+
+
+@pytest.mark.parametrize("name", ["sign", "verify"])
+def test_quiet_is_without_progress_and_answer(
+    name: str, long_model: Path, keys: Keys, tmp_path: Path
+) -> None:
+    args = long_job(long_model, keys)
+    if name == "verify":
+        subprocess.run([sys.executable, "-m", "modelseal", *args], check=True, cwd=tmp_path)
+        args = ["verify", "--manifest", "m.json", "--key", str(keys.public)]
+        args += ["--model-dir", str(long_model), "--jobs", "1"]
+    code, text = finish(spawn(*args, "--quiet", cwd=tmp_path))
+    assert (code, text) == (0, "")

@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments, output, prompts
+from modelseal import arguments, defaults, output, prompts
 from modelseal.errors import EXIT_OK, StoreMissingError, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost this command its import
@@ -32,10 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="in place of --manifest, a sealed model: NAME, NAME@VERSION, an id, or a path",
     )
     parser.add_argument("--manifest", metavar="PATH", help="signed manifest")
-    parser.add_argument("--key", metavar="PATH", required=True, help="private key: PEM or OpenSSH")
-    parser.add_argument(
-        "--signer-id", metavar="ID", required=True, help="who signs, as receivers know you"
-    )
+    arguments.add_signer(parser)
     arguments.add_passphrase_file(parser)
     arguments.add_store(parser)
     arguments.add_lock_timeout(parser)
@@ -48,6 +45,8 @@ def run(args: Namespace) -> int:
     from modelseal import cosigning, keyfiles, keys
 
     signed, store, path = _subject(args)
+    model = None if path is None else os.path.dirname(path) or "."
+    sources = defaults.name_signer(args, defaults.find(args, store, model), store, model)
     data, passphrase = prompts.unlock(args.key, args.passphrase_file)
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
@@ -65,6 +64,7 @@ def run(args: Namespace) -> int:
     output.rows(
         ("  Signer", args.signer_id),
         ("  Key", keys.fingerprint(key.public_key())),
+        *((f"  {label}", source) for label, source in sources),
         ("  Beside", f"{signed.signature.signer_id} (claimed)" + _and(made.others)),
         ("  Written", made.path),
         ("  Store", store.path if store is not None and made.kept else ""),

@@ -26,6 +26,7 @@ modelseal fsck --repair
 modelseal fsck --store my-model/.modelseal --porcelain | grep '^damaged'"""
 
 _TRUST = "trust.json"
+_TONES = {"damaged": output.BAD, "repaired": output.GOOD, "note": output.DOUBTFUL}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -93,8 +94,12 @@ def _as_json(checked: "Checked") -> dict[str, object]:
 
 def _print(checked: "Checked") -> None:
     for found in checked.findings:
-        output.line(f"  [{_state(found).upper()}] {found.where}: {found.message}")
-    output.line(
-        f"{'Sound' if checked.clean else 'Damaged'}: {checked.manifests} manifests "
-        f"({checked.trusted} by trusted publishers), {checked.refs} refs, {checked.seals} seals."
+        state = _state(found)
+        mark = f"  [{state.upper()}]"
+        output.marked(_TONES[state], mark, f" {found.where}: {found.message}")
+    output.marked(
+        output.GOOD if checked.clean else output.BAD,
+        "Sound:" if checked.clean else "Damaged:",
+        f" {checked.manifests} manifests ({checked.trusted} by trusted publishers), "
+        f"{checked.refs} refs, {checked.seals} seals.",
     )

@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
         )
     else:
         for message in errors.values():
-            output.message(f"error: {message}")
+            output.failure(message)
         for name, places in found.items():
             if args.porcelain or args.zero:
                 _print_records(name, digests[name].hex(), places, zero=args.zero)

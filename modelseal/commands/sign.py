@@ -27,14 +27,7 @@ modelseal sign --model-dir hub/models--a--b/snapshots/1f2e --follow-symlinks \\
 def add_arguments(parser: ArgumentParser) -> None:
     """Define the command's options."""
     parser.add_argument("--model-dir", metavar="DIR", required=True, help="model to sign")
-    parser.add_argument(
-        "--key", metavar="PATH", help="private key: PEM or OpenSSH (else: MODELSEAL_KEY)"
-    )
-    parser.add_argument(
-        "--signer-id",
-        metavar="ID",
-        help="who signs, as receivers know you (else: MODELSEAL_SIGNER_ID)",
-    )
+    arguments.add_signer(parser)
     parser.add_argument(
         "--model-name", metavar="NAME", default="", help="default: the directory's name"
     )
@@ -70,6 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="let a sealed name and version name other files from now on",
     )
+    parser.add_argument("--quiet", action="store_true", help="print warnings and errors alone")
 
 
 def run(args: Namespace) -> int:
@@ -77,13 +71,16 @@ def run(args: Namespace) -> int:
     from modelseal import keyfiles, sealing
 
     store = _store(args)
-    source = _fill_in(args, store)
+    found = defaults.find(args, store, args.model_dir)
+    sources = defaults.name_signer(args, found, store, args.model_dir)
+    if args.precheck is None:
+        args.precheck = store is not None and bool(found["precheck"].value)
     key, passphrase = prompts.unlock(args.key, args.passphrase_file)
     if keyfiles.exposed(args.key):
         output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
     path = args.output or os.path.join(args.model_dir, sealing.DEFAULT_NAME)
     new_store = store is not None and not os.path.lexists(store.path)
-    with output.progress("hashing") as progress:
+    with output.progress("hashing", quiet=args.quiet) as progress:
         sealed = sealing.ModelSigner().sign_model(
             args.model_dir,
             key,
@@ -109,6 +106,8 @@ def run(args: Namespace) -> int:
         )
     if store is not None and new_store:
         owning.claim(store)
+    if args.quiet:
+        return EXIT_OK
     if not sealed.changed:
         output.line(f"Unchanged since it was signed: {path}")
         return EXIT_OK
@@ -118,41 +117,13 @@ def run(args: Namespace) -> int:
     output.line(f"  Total    : {manifest.total_size_bytes:,} bytes")
     output.line(f"  Signer   : {args.signer_id}")
     output.line(f"  Algorithm: {sealed.signed.signature.algorithm.value}")
-    if source:
-        output.line(f"  Key      : {args.key} (from {source})")
+    for label, source in sources:
+        output.line(f"  {label:<9}: {source}")
     if args.incremental:
         output.line(f"  Read     : {sealed.hashed} files; the others look unchanged")
     if sealed.seal is not None:
         output.line(f"  Seal     : {sealed.seal.id[: output.ID_DIGITS]}")
     return EXIT_OK
-
-
-def _fill_in(args: Namespace, store: "Store | None") -> str:
-    """Complete the options by what is set elsewhere; return where the key comes from, if there."""
-    found = defaults.find(args, store, args.model_dir)
-    missing = [
-        option
-        for name, option in (("key", "--key"), ("signer_id", "--signer-id"))
-        if getattr(args, name) is None and found[name].value is None
-    ]
-    if missing:
-        raise _missing(missing, defaults.passed_over(args, store, args.model_dir))
-    source = ""
-    if args.key is None:
-        own = owning.owns(args, store)
-        args.key, source = defaults.key_path(found["key"], store, own=own), found["key"].where
-    if args.signer_id is None:
-        args.signer_id = str(found["signer_id"].value)
-    if args.precheck is None:
-        args.precheck = store is not None and bool(found["precheck"].value)
-    return source
-
-
-def _missing(options: list[str], passed_over: str | None) -> UsageError:
-    hint = "MODELSEAL_KEY and MODELSEAL_SIGNER_ID, or a configuration file, can say it too"
-    if passed_over is not None:
-        hint = f"'{passed_over}' lies in the model, and doesn't count unless named by '--store'"
-    return UsageError(f"the following arguments are required: {', '.join(options)}", hint=hint)
 
 
 def _store(args: Namespace) -> "Store | None":

@@ -121,7 +121,7 @@ def _message(change: "Change") -> str:
 def _print(status: "Status") -> None:
     seal = status.seal
     if seal is None:
-        output.line(f"Unsealed: nothing was signed in '{status.directory}'")
+        output.marked(output.BAD, "Unsealed:", f" nothing was signed in '{status.directory}'")
         output.hint(f"modelseal sign --model-dir '{status.directory}' --key PATH --signer-id YOU")
         return
     output.line(f"Model  : {seal.name} v{seal.version} ({seal.id[: output.ID_DIGITS]})")
@@ -130,15 +130,15 @@ def _print(status: "Status") -> None:
     for kind, change in _changes(status):
         counts[kind] = counts.get(kind, 0) + 1
         if kind == "error":
-            output.message(f"error: {_message(change)}")
+            output.failure(_message(change))
         else:
             note = f" ({change.note})" if change.note else ""
-            output.line(f"  {kind:<8}  {change.path}{note}")
+            output.marked(output.BAD, f"  {kind:<8}", f"  {change.path}{note}")
     for path in status.ignored:
-        output.line(f"  {'ignored':<8}  {path}")
+        output.marked(output.DOUBTFUL, f"  {'ignored':<8}", f"  {path}")
     if counts:
         said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
         answer = "Different" if _differs(status) else "Could not tell"
-        output.line(f"{answer}: {said}; {status.files} files were sealed.")
+        output.marked(output.BAD, f"{answer}:", f" {said}; {status.files} files were sealed.")
     else:
-        output.line(f"Clean: {status.files} files as sealed.")
+        output.marked(output.GOOD, "Clean:", f" {status.files} files as sealed.")

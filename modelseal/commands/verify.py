@@ -92,7 +92,7 @@ def run(args: Namespace) -> int:
     precheck = args.precheck
     if precheck is None:
         precheck = store is not None and bool(found["precheck"].value)
-    with output.progress("hashing") as progress:
+    with output.progress("hashing", quiet=args.quiet) as progress:
         report = verifying.ModelVerifier().verify_model(
             args.model_dir,
             signed,
@@ -215,16 +215,17 @@ def _print(report: "Report", *, files: bool, quiet: bool) -> None:
         output.warning(warning)
     if not report.signature_valid:
         word = "" if report.reason is Reason.SIGNATURE_INVALID else f" ({report.reason})"
-        output.line(f"Signature: INVALID — {report.signature_error}{word}")
+        said = f" — {report.signature_error}{word}"
+        output.marked(output.BAD, "Signature: INVALID", said)
         for hint in report.hints:
             output.hint(hint)
         return
     if not quiet:
-        output.line("Signature: VALID")
+        output.marked(output.GOOD, "Signature: VALID")
         _print_signers(report)
         output.line(f"  Model    : {report.manifest.model_name} v{report.manifest.model_version}")
     for reason, said in report.objections:
-        output.line(f"Refused: {said} ({reason})")
+        output.marked(output.BAD, "Refused:", f" {said} ({reason})")
     if files:
         if not quiet:
             output.line("Verifying on-disk file hashes...")
@@ -242,7 +243,8 @@ def _print_signers(report: "Report") -> None:
     shown = report.signer_id if report.trusted else ""
     for voice in report.voices:
         if voice.reason is not None:
-            output.line(f"  Ignored  : {voice.signer_id} (claimed): {voice.message}")
+            said = f" {voice.signer_id} (claimed): {voice.message}"
+            output.marked(output.DOUBTFUL, "  Ignored  :", said)
         elif voice.signer_id != shown:
             output.line(f"  Cosigned : {voice.signer_id}, {voice.fingerprint}")
     if report.required > 1:
@@ -254,9 +256,9 @@ def _print_files(report: "Report", *, quiet: bool) -> None:
     missing, passed = set(report.missing), set(report.passed)
     for path in (entry.path for entry in report.manifest.files):
         if path in passed and not quiet:
-            output.line(f"  [OK] {path}")
+            output.marked(output.GOOD, "  [OK]", f" {path}")
         if path in missing:
-            output.line(f"  [FAIL] {path} (missing)")
+            output.marked(output.BAD, "  [FAIL]", f" {path} (missing)")
         if path in altered:
             _print_altered(altered[path])
     _print_rest(report)
@@ -268,20 +270,20 @@ def _print_files(report: "Report", *, quiet: bool) -> None:
 
 def _print_rest(report: "Report") -> None:
     for path, note in report.unsigned:
-        output.line(f"  [UNSIGNED] {path}{f' ({note})' if note else ''}")
+        output.marked(output.BAD, "  [UNSIGNED]", f" {path}{f' ({note})' if note else ''}")
     for path in report.unchecked:
-        output.line(f"  [NOT CHECKED] {path}")
+        output.marked(output.DOUBTFUL, "  [NOT CHECKED]", f" {path}")
     for path in report.ignored:
-        output.line(f"  [IGNORED] {path}")
+        output.marked(output.DOUBTFUL, "  [IGNORED]", f" {path}")
     for fault in report.errors:
-        output.message(f"error: {fault.message}")
+        output.failure(fault.message)
 
 
 def _print_altered(item: "Altered") -> None:
     if item.actual is None:
-        output.line(f"  [FAIL] {item.path} ({item.note})")
+        output.marked(output.BAD, "  [FAIL]", f" {item.path} ({item.note})")
         return
-    output.line(f"  [FAIL] {item.path}")
+    output.marked(output.BAD, "  [FAIL]", f" {item.path}")
     output.line(f"         expected {item.expected}")
     output.line(f"         actual   {item.actual}")
     if item.note:
