@@ -12,7 +12,7 @@ FUZZ_TARGETS ?=
 FAULTS_ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint typecheck bench faults fuzz docs clean
+.PHONY: help demo test test-all lint typecheck bench faults fuzz docs tour clean
 
 help:
 	@echo 'make demo       sign and verify a real model, step by step'
@@ -22,7 +22,8 @@ help:
 	@echo 'make typecheck  mypy --strict'
 	@echo 'make bench      measure against other tools, as ratios (BENCH_ARGS="--help")'
 	@echo 'make faults     fail and kill at every system call (FAULTS_ARGS="--help")'
-	@echo 'make docs       regenerate completions/ and check man/'
+	@echo 'make docs       regenerate completions/ and the README tour, check man/'
+	@echo 'make tour       regenerate the README tour alone'
 	@echo 'make fuzz       feed every reader with garbage (FUZZ_SECONDS=60 each, FUZZ_TARGETS="manifest key")'
 	@echo 'make clean      remove what the other targets made'
 
@@ -55,7 +56,10 @@ faults: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	@$(SHELL) tests/system-packages.sh
-	$(BIN)/python tests/docs.py
+	$(BIN)/python -m tests.docs
+
+tour: $(VENV)/.dev
+	$(BIN)/python -m tests.tour
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)

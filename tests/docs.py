@@ -1,6 +1,6 @@
-"""What `make docs` runs: write completions/ anew, and check man/.
+"""What `make docs` runs: write completions/ and the README's tour anew, and check man/.
 
-Exit code 1 if that changed a completion file, or mandoc finds something.
+Exit code 1 if that changed anything, or mandoc finds something.
 """
 
 import shutil
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from argcomplete.shell_integration import shellcode
+
+from tests import tour
 
 ROOT: Final = Path(__file__).parents[1]
 PROGRAMS: Final = ["modelseal", "aumai-modelseal"]
@@ -72,6 +74,7 @@ def main() -> int:
     for name in regenerate():
         print(f"completions/{name} was out of date: it is new now, commit it")
         code = 1
+    code |= tour.main()
     mandoc = shutil.which("mandoc")
     if mandoc is None:
         print("man/ is not checked: mandoc is not installed")

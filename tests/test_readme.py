@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from modelseal.errors import EXIT_CODES
+from tests import tour
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SCRIPTS = Path(sys.executable).parent
@@ -50,6 +53,27 @@ def test_three_steps(tmp_path: Path) -> None:
     (shown,) = blocks(steps, "text")
     seen = "Signature: VALID" + printed.split("Signature: VALID")[1]
     assert re.sub("SHA256:.*", "SHA256:…", seen) == shown
+
+
+def test_the_tour_is_what_comes_of_it() -> None:
+    (block,) = blocks(section("A tour"), "console")
+    steps = tour.parse(block)
+    assert "".join(map("".join, steps)) == block
+    for step, taken in zip(steps, tour.take(steps), strict=True):
+        assert tour.masked(taken.printed) == tour.masked(step.printed), "run 'make tour'"
+
+
+def test_only_what_varies_is_passed_over() -> None:
+    said = (
+        "Key SHA256:" + "a" * 43 + " at 2026-01-31T12:00:00Z, seal 0123456789ab, v1.0.0, 27 bytes"
+    )
+    assert tour.masked(said) == "Key SHA256:… at TIME, seal DIGEST, v1.0.0, 27 bytes"
+
+
+@pytest.mark.parametrize("block", ["printed\n$ true\n", "$ true\n# a remark\nprinted\n"])
+def test_a_tour_prints_nothing_by_itself(block: str) -> None:
+    with pytest.raises(ValueError, match="printed by no command"):
+        tour.parse(block)
 
 
 def test_the_store(tmp_path: Path) -> None:
