@@ -12,7 +12,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from modelseal import cli, completing
+from modelseal import cli
+from modelseal import offers as offers_
 from modelseal.store import Store
 from tests.conftest import Result, every_command, need
 from tests.docs import COMPLETIONS, PROGRAMS, ROOT
@@ -259,8 +260,8 @@ def test_what_can_not_be_read_offers_nothing(harm: str, place: Path) -> None:
 def test_what_every_value_is_has_been_said(name: str) -> None:
     for action in cli._parser(name, cli._load(name))._actions:
         if action.nargs != 0 and not action.choices:
-            assert callable(completing.kind_of(action, name)), (
-                f"{action.option_strings} {action.metavar}: say in completing.py what completes it"
+            assert callable(offers_.kind_of(action, name)), (
+                f"{action.option_strings} {action.metavar}: say in offers.py what completes it"
             )
 
 

@@ -34,7 +34,7 @@ LEVELS = {
     "flows": ["cosigning", "sealing", "comparing", "judging", "verifying", "checkup"],
     "roof": [
         *["output", "prompts", "owning", "defaults", "arguments", "registries", "shared"],
-        *["completing", "commands", "cli", "__main__"],
+        *["offers", "completing", "commands", "cli", "__main__"],
     ],
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.conftest import Keys, Result, need
@@ -281,3 +282,35 @@ def test_a_link_is_watched_where_it_is_followed(make: Make, tmp_path: Path, mode
     (tmp_path / "blob").write_text("2")
     assert "Signed manifest written" in make("seal").out
     assert make("seal").out == IDLE
+
+
+@pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
+def test_ctrl_c_leaves_what_was_signed_before(make: Make, tmp_path: Path, model: Path) -> None:
+    make("seal")
+    signed = (model / "signed_manifest.json").read_bytes()
+    with (model / "large.bin").open("wb") as file:
+        file.truncate(64 << 30)
+    (tmp_path / "temporary").mkdir()
+    child = pexpect.spawn(
+        need("make"),
+        ["seal"],
+        cwd=str(tmp_path),
+        env={
+            **os.environ,
+            "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
+            "TERM": "xterm",
+            "TMPDIR": str(tmp_path / "temporary"),
+        },
+        encoding="utf-8",
+        timeout=60,
+    )
+    try:
+        child.expect("hashing:.*B/s")
+        child.sendintr()
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)
+    assert (model / "signed_manifest.json").read_bytes() == signed
+    assert list((tmp_path / "temporary").iterdir()) == []
+    (model / "large.bin").unlink()
+    assert "Unchanged since it was signed" in make("seal").out
