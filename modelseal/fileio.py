@@ -69,16 +69,26 @@ def write_atomic(path: Location, data: bytes, *, mode: int = 0o644) -> None:
         sync_directory(path)
 
 
-def write_tidy(path: Location, data: bytes) -> None:
-    """As `write_atomic`, and remove what killed writers of `path` left beside it.
+def write_tidy(path: Location, data: bytes, *, beside: Location) -> None:
+    """As `write_atomic`, and remove what killed writers of `path` and `beside` left there.
 
-    All writers of `path` have to come here: what one of them is writing is left alone.
+    All writers of these two have to come here, or hold `locked`: what is being written is left
+    alone.
     """
+    # Nobody waits for long: it may be the user's own lock, as with `flock my-model modelseal …`.
     with _directory_lock(path, exclusive=False, patience=_PATIENCE):
         write_atomic(path, data)
-    with _directory_lock(path, exclusive=True, patience=0) as alone, suppress(OSError):
-        directory = os.path.dirname(path)
-        for name in os.listdir(directory or ".") if alone else ():
+    with _directory_lock(path, exclusive=True, patience=0) as alone:
+        if alone:
+            sweep(path)
+            sweep(beside)
+
+
+def sweep(path: Location) -> None:
+    """Remove what killed writers of `path` left beside it. Under `locked`."""
+    directory = os.path.dirname(path)
+    with suppress(OSError):
+        for name in os.listdir(directory or "."):
             left = os.path.join(directory, name)
             if is_temporary(left, os.fspath(path)):
                 os.unlink(left)

@@ -141,6 +141,7 @@ def replace_private(path: fileio.Location, old: bytes, new: bytes) -> None:
         if fileio.read_bounded(real, keys.KEY_LIMIT) != old:
             raise KeyLoadError(f"'{os.fspath(path)}' changed meanwhile, and was left as it is")
         fileio.write_atomic(real, new, mode=stat.S_IMODE(info.st_mode) & 0o600 or 0o600)
+        fileio.sweep(real)
 
 
 @contextmanager

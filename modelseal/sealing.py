@@ -359,7 +359,8 @@ def save(signed: SignedManifest, path: fileio.Location) -> None:
     Raises OverwriteError as `check_output`, OSError.
     """
     check_output(path)
-    fileio.write_tidy(path, signed.model_dump_json(indent=2).encode() + b"\n")
+    data = signed.model_dump_json(indent=2).encode() + b"\n"
+    fileio.write_tidy(path, data, beside=cosigning.side_path(path))
 
 
 def check_output(path: fileio.Location) -> None:

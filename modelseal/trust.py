@@ -155,6 +155,7 @@ class PublisherRegistry:
             changed = change(known)
             if changed != known or not os.path.lexists(path):
                 fileio.write_atomic(path, encode(changed.values()))
+                fileio.sweep(path)
         self._publishers = changed
 
 

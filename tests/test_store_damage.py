@@ -168,6 +168,20 @@ def test_row_27_gc_says_so_where_it_cannot_tell_what_is_named(
         store.gc()
 
 
+def test_a_new_index_keeps_the_blake3_digests_of_the_old_one(store: Store) -> None:
+    one = bytes.fromhex(ONE.manifest.files[0].sha256_hash)
+    two = bytes.fromhex(ONE.manifest.files[1].sha256_hash)
+    store.add(ONE, model_dir=store.root, blake3={"a": b"\1" * 32, "b": b"\2" * 32})
+    with sqlite3.connect(Path(store.path, "index.db")) as connection:
+        connection.execute("UPDATE objects SET blake3 = ? WHERE sha256 = ?", (b"\3" * 36, two))
+    connection.close()
+    Path(store.path, "refs/model/1").unlink()
+    assert damage(store.fsck()) == ["ref", "index"]
+    assert store.fsck(repair=True).clean
+    assert store.blake3([one, two]) == {one: b"\1" * 32}
+    assert store.fsck().findings == []
+
+
 def test_row_26_a_new_index_is_there_as_a_whole_or_not_at_all(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -295,8 +295,27 @@ def _build(root: str, path: str, *, catch_up: bool) -> None:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         if catch_up:
             Index(connection).catch_up(root)
+            _keep_blake3(root, connection)
     finally:
         connection.close()
+
+
+def _keep_blake3(root: str, connection: sqlite3.Connection) -> None:
+    """Take over what only the old index knows, as far as it can be read."""
+    old = read(root)
+    if old is None:
+        return
+    with old, suppress(sqlite3.DatabaseError), connection:
+        connection.executemany(
+            "UPDATE objects SET blake3 = ? WHERE sha256 = ?",
+            (
+                (said, digest)
+                for digest, said in old.connection.execute(
+                    "SELECT sha256, blake3 FROM objects WHERE blake3 IS NOT NULL"
+                )
+                if _unsealed(digest, said) is not None
+            ),
+        )
 
 
 def _remove(path: str) -> None:
