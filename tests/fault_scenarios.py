@@ -1,15 +1,17 @@
 """What is tried under faults: a command, the files before it, and what must be there after."""
 
 import contextlib
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from modelseal import KeyManager, SignatureAlgorithm
+from modelseal import KeyManager, PublisherRegistry, SignatureAlgorithm, cosigning
 from modelseal.canonical import canonical
 from modelseal.cli import main
-from modelseal.errors import FormatError
+from modelseal.errors import FormatError, PassphraseError
+from modelseal.keys import encode_public, load_private
 from modelseal.sealing import load
 from modelseal.store import Seal, Store, manifests
 from tests.sealed import seal_of
@@ -18,11 +20,15 @@ SIGNER = "alice@example.com"
 
 
 class Outcome(NamedTuple):
-    """How the command ended, negative for a signal, and what it printed."""
+    """How the command ended, negative for a signal, and what it printed.
+
+    helpless: whether it could not clear up either.
+    """
 
     code: int
-    out: str
-    err: str
+    out: str = ""
+    err: str = ""
+    helpless: bool = False
 
 
 class SpoiltError(Exception):
@@ -157,6 +163,65 @@ def check_inputs(root: Path) -> None:
     manager.load_public_key(public)
 
 
+def make_trusting(root: Path) -> None:
+    """A sealed model whose store trusts somebody already."""
+    make_sealed(root)
+    run(*trust(root, "bob@example.com"))
+
+
+def trust(root: Path, who: str) -> list[str]:
+    """Arguments that trust the key in the store."""
+    words = ["trust", "add", who, "--key", root / "keys/public.pem", "--level", "store"]
+    return [str(word) for word in (*words, "--store", root / "model")]
+
+
+def judge_trust(root: Path, outcome: Outcome) -> None:
+    check_inputs(root)
+    check_store(root)
+    path = root / "model/.modelseal/trust.json"
+    known = {publisher.publisher_id for publisher in PublisherRegistry(path).list_publishers()}
+    expect("bob@example.com" in known, "somebody is no longer trusted")
+    expect(known <= {"bob@example.com", SIGNER}, f"trusted: {known}")
+    expect(SIGNER in known or outcome.code != 0, "acknowledged, and not trusted")
+    run(*trust(root, "carol@example.com"))
+    check_next(root, "2")
+
+
+def make_cosignable(root: Path) -> None:
+    """A sealed model, and a second key."""
+    make_model(root)
+    run(*sign(root, "1"))
+    keep(root)
+    manager = KeyManager()
+    manager.save_keypair(*manager.generate_keypair(SignatureAlgorithm.ed25519), root / "second")
+
+
+def cosign(root: Path) -> list[str]:
+    """Arguments that sign with the second key too."""
+    words = ["cosign", "--manifest", root / "model/signed_manifest.json"]
+    words += ["--key", root / "second/private.pem", "--signer-id", "bob@example.com"]
+    return [str(word) for word in words]
+
+
+def judge_cosign(root: Path, outcome: Outcome) -> None:
+    check_inputs(root)
+    check_store(root)
+    manifest = root / "model/signed_manifest.json"
+    side = Path(cosigning.side_path(manifest))
+    beside = cosigning.load(side).signatures if side.exists() else []
+    digest = hashlib.sha256(canonical(load(manifest).manifest)).hexdigest()
+    kept = Store.open(root / "model").cosignatures(digest)
+    expect(len(beside) in (0, 1) and len(kept) in (0, 1), "too many")
+    expect((len(beside) == len(kept) == 1) or outcome.code != 0, "acknowledged, and not there")
+    expect(beside or not kept, "in the store alone")
+    if not beside:
+        run(*cosign(root))
+    key = root / "keys/public.pem"
+    if outcome.code >= 0 or not beside:
+        run("verify", "--manifest", manifest, "--key", key, "--model-dir", root / "model")
+    check_next(root, "2")
+
+
 def judge_init(root: Path, outcome: Outcome) -> None:
     store = Store.find(root / "model")
     expect(store or outcome.code != 0, "there is no store")
@@ -200,12 +265,75 @@ def judge_gc(root: Path, outcome: Outcome) -> None:
     check_next(root, "2")
 
 
+def make_passphrases(root: Path) -> None:
+    """A key with a passphrase, and another one for it."""
+    private, public = KeyManager().generate_keypair(SignatureAlgorithm.ed25519, b"old")
+    KeyManager().save_keypair(private, public, root / "keys")
+    for word in ("old", "new"):
+        (root / word).write_text(word)
+
+
+def passwd(root: Path, old: str = "old") -> list[str]:
+    """Arguments that change the passphrase."""
+    words = ["key", "passwd", root / "keys/private.pem", "--passphrase-file", root / old]
+    return [str(word) for word in (*words, "--new-passphrase-file", root / "new")]
+
+
+def check_private_files(root: Path) -> None:
+    """No file with a private key, not even a leftover, is anybody else's to read."""
+    for path in (root / "keys").iterdir():
+        if b"PRIVATE KEY" in path.read_bytes():
+            expect(path.stat().st_mode & 0o077 == 0, f"{path.name} can be read by others")
+
+
+def judge_passwd(root: Path, outcome: Outcome) -> None:
+    check_private_files(root)
+    private = root / "keys/private.pem"
+    manager = KeyManager()
+    opened = []
+    for word in ("old", "new"):
+        with contextlib.suppress(PassphraseError):
+            manager.load_private_key(private, word.encode())
+            opened.append(word)
+    expect(len(opened) == 1, "the key is lost")
+    expect(opened == ["new"] or outcome.code != 0, "acknowledged, and not done")
+    run(*passwd(root, opened[0]))
+    key = load_private(manager.load_private_key(private, b"new"), b"new")
+    public = manager.load_public_key(root / "keys/public.pem")
+    expect(encode_public(key.public_key()) == public, "it is another key")
+
+
+def judge_keygen(root: Path, outcome: Outcome) -> None:
+    names = ("private.pem", "public.pem")
+    there = [name for name in names if (root / "keys" / name).exists()]
+    expect(len(there) == 2 or outcome.code != 0, "acknowledged, and not there")
+    expect(there != ["public.pem"], "half a pair, the wrong half")
+    expect(outcome.code != 1 or outcome.helpless or not there, f"failed, and left {there}")
+    manager = KeyManager()
+    if there:
+        check_private_files(root)
+        key = load_private(manager.load_private_key(root / "keys/private.pem"))
+    if len(there) == 2:
+        public = manager.load_public_key(root / "keys/public.pem")
+        expect(encode_public(key.public_key()) == public, "the halves don't fit")
+    run("keygen", "--output", root / ("other" if there else "keys"))
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("init", make_model, lambda root: ["init", str(root / "model")], judge_init),
         Scenario("first sign", make_model, lambda root: sign(root, "1"), judge_sign("1")),
         Scenario("sign", make_sealed, lambda root: sign(root, "2"), judge_sign("2")),
+        Scenario(
+            "keygen",
+            lambda root: None,
+            lambda root: ["keygen", "--output", str(root / "keys")],
+            judge_keygen,
+        ),
+        Scenario("trust add", make_trusting, lambda root: trust(root, SIGNER), judge_trust),
+        Scenario("cosign", make_cosignable, cosign, judge_cosign),
+        Scenario("key passwd", make_passphrases, passwd, judge_passwd),
         Scenario(
             "gc", make_littered, lambda root: ["gc", "--store", str(root / "model")], judge_gc
         ),

@@ -171,7 +171,7 @@ def attempt(point: Point, base: Path, disk: Disk | None = None) -> Tried:
             return Tried(point, None)
         try:
             _judge_answer(outcome, point)
-            scenario.judge(root, outcome)
+            scenario.judge(root, outcome._replace(helpless=point.fault == DEAD_DISK))
         except SpoiltError as err:
             return Tried(point, outcome.code, f"{err} ({met[0]}) {outcome.err}")
         return Tried(point, outcome.code)
