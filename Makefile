@@ -10,9 +10,11 @@ BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 FAULTS_ARGS ?=
+LOAD_ARGS ?=
+SCALE_ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint typecheck bench faults fuzz docs tour clean
+.PHONY: help demo test test-all lint typecheck bench scale faults load fuzz docs tour clean
 
 help:
 	@echo 'make demo       sign and verify a real model, step by step'
@@ -21,7 +23,9 @@ help:
 	@echo 'make lint       ruff: format and rules'
 	@echo 'make typecheck  mypy --strict'
 	@echo 'make bench      measure against other tools, as ratios (BENCH_ARGS="--help")'
+	@echo 'make scale      measure a store of 10,000 seals (SCALE_ARGS="--help")'
 	@echo 'make faults     fail and kill at every system call (FAULTS_ARGS="--help")'
+	@echo 'make load       a million files, 1 TiB, twenty signers (LOAD_ARGS="--help")'
 	@echo 'make docs       regenerate completions/ and the README tour, check man/'
 	@echo 'make tour       regenerate the README tour alone'
 	@echo 'make fuzz       feed every reader with garbage (FUZZ_SECONDS=60 each, FUZZ_TARGETS="manifest key")'
@@ -50,9 +54,15 @@ typecheck: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH_ARGS)
 
+scale: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks.store_scale $(SCALE_ARGS)
+
 faults: $(VENV)/.dev
 	@$(SHELL) tests/system-packages.sh
 	$(BIN)/python -m tests.faults $(FAULTS_ARGS)
+
+load: $(VENV)/.dev
+	$(BIN)/python -m tests.load $(LOAD_ARGS)
 
 docs: $(VENV)/.dev
 	@$(SHELL) tests/system-packages.sh
