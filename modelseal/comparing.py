@@ -162,8 +162,10 @@ def _enter_oddities(report: Report, found: tree.Tree, ignore: Collection[str]) -
         message = f"cannot read '{path}': {(error.strerror or 'unknown error').lower()}"
         report.errors.append(Fault(path, message, Reason.FILE_UNREADABLE))
     report.warnings += [outside_warning(path, found.links[path]) for path in found.outside]
-    named = paths.parents(entry.path for entry in report.manifest.files)
-    named.update(entry.path for entry in report.manifest.files)
+    named: set[str] = set()
+    if ignore:
+        named = paths.parents(entry.path for entry in report.manifest.files)
+        named.update(entry.path for entry in report.manifest.files)
     report.ignored = sorted({*found.ignored, *(path for path in ignore if path in named)})
 
 

@@ -13,6 +13,9 @@ from modelseal.errors import FormatError
 
 _T = TypeVar("_T")
 
+_MESSAGE_LIMIT: Final = 500
+"""Characters of what is said of a value."""
+
 _EXPLAIN_LIMIT: Final = 1 << 20
 """Bytes of JSON up to which a repeated key is worth a second, slower look to name it."""
 
@@ -148,6 +151,8 @@ def _explain(err: Exception) -> str:
     if what == "Input data was truncated":
         what = "the JSON ends too early"
     what = what[:1].lower() + what[1:]
+    if len(what) > _MESSAGE_LIMIT:  # it quotes the document
+        what = f"{what[:_MESSAGE_LIMIT]}…"
     return f"{found['where']}: {what}" if found["where"] else what
 
 

@@ -23,6 +23,7 @@ ID_DIGITS = 12
 _PATIENCE = 0.5
 """Seconds before progress is worth a line, and worth loading what draws it."""
 
+_PIECE = 1 << 16
 _NARROW = 60
 _NARROW_FORMAT = "{percentage:3.0f}% {n_fmt}/{total_fmt} {remaining} {rate_fmt}"
 """For terminals without the columns for a bar beside rate and time left."""
@@ -41,6 +42,12 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
+    # In pieces: every character of a long text as a string of its own takes many gigabytes.
+    starts = range(0, len(text), _PIECE)
+    return "".join([_printable(text[start : start + _PIECE]) for start in starts])
+
+
+def _printable(text: str) -> str:
     return "".join(
         character if character.isprintable() and character != "\\" else _escaped(character)
         for character in text

@@ -3,10 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 
 from modelseal.errors import FormatError
 
 _DRIVE = re.compile(r"[A-Za-z]:(?:/|\Z)")
+_LONGEST_SHOWN = 4096
+_SHOWN = 80
 
 
 def check(path: str) -> str:
@@ -18,7 +21,7 @@ def check(path: str) -> str:
     Raises FormatError, which says what is wrong with it.
     """
     if fault := _fault(path):
-        raise FormatError(f"path {path!r} {fault}")
+        raise FormatError(f"path {_brief(path)} {fault}")
     return path
 
 
@@ -54,14 +57,23 @@ def check_all(paths: Sequence[str]) -> None:
     Raises FormatError for a path that is there twice, or that is a file in one entry and a
     directory in another.
     """
-    files = set(paths)
-    if len(files) != len(paths):
-        twice = next(path for path, count in Counter(paths).items() if count > 1)
-        raise FormatError(f"path {twice!r} is named twice")
-    directories = parents(paths)
-    if not directories.isdisjoint(files):
-        both = min(directories & files)
-        raise FormatError(f"path {both!r} is both a file and a directory")
+    # In this order a path's subtree follows it at once. The directories themselves are not made:
+    # of a few paths of very many parts they would fill all memory.
+    ends = sorted([f"{path}/" for path in paths])
+    if not any(map(str.startswith, islice(ends, 1, None), ends)):
+        return
+    twice = next((path for path, count in Counter(paths).items() if count > 1), None)
+    if twice is not None:
+        raise FormatError(f"path {_brief(twice)} is named twice")
+    both = min(end for end, after in pairwise(ends) if after.startswith(end))
+    raise FormatError(f"path {_brief(both[:-1])} is both a file and a directory")
+
+
+def _brief(path: str) -> str:
+    """A path as a message shows it: whole, unless no system could open it."""
+    if len(path) <= _LONGEST_SHOWN:
+        return repr(path)
+    return f"{path[:_SHOWN]!r}… of {len(path):,} characters"
 
 
 def parents(paths: Iterable[str]) -> set[str]:
@@ -98,7 +110,7 @@ def normalise(path: str) -> str:
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/"):
-        raise FormatError(f"path {path!r} is absolute", hint="name it relative to the model")
+        raise FormatError(f"path {_brief(path)} is absolute", hint="name it relative to the model")
     return check("/".join(parts))
 
 

@@ -218,6 +218,20 @@ def test_a_large_document_with_a_repeated_key() -> None:
     assert refusal(text) == "a key is repeated"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ('"author"', f'"{"x" * 100_000}"', "manifest: object contains unknown field 'xxxx"),
+        ('"ed25519"', f'"{"x" * 100_000}"', "signature.algorithm: invalid enum value 'xxxx"),
+    ],
+)
+def test_a_message_quotes_a_document_in_part(old: str, new: str, error: str) -> None:
+    said = refusal(changed(old, new))
+    assert said.startswith(error)
+    assert len(said) < 600
+    assert said.endswith("…")
+
+
 _HUGE = """
 import resource, sys, time
 from modelseal import SignedManifest

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from errno import EACCES, EBADF, ENOENT, ENOSPC
 from pathlib import Path
 
@@ -48,6 +49,17 @@ class Closed(io.StringIO):
 )
 def test_printable(text: str, shown: str) -> None:
     assert output.printable(text) == shown
+
+
+def test_a_long_text_is_escaped_in_pieces() -> None:
+    text = "\u200bé\\" * 500_000
+    tracemalloc.start()
+    try:
+        shown = output.printable(text)
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(shown)
+    finally:
+        tracemalloc.stop()
+    assert shown == r"\u200bé\\" * 500_000
 
 
 def test_no_character_reaches_a_terminal_raw_that_is_not_printable() -> None:

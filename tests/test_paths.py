@@ -1,6 +1,7 @@
 """Which paths a manifest may name: each by itself, and beside each other."""
 
 import posixpath
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -151,6 +152,30 @@ def test_sets_that_do_not_fit(each: list[str], error: str) -> None:
         with pytest.raises(FormatError) as caught:
             paths.check_all(order)
         assert str(caught.value) == error
+
+
+def test_paths_of_very_many_parts_take_no_more_memory_than_they_are_long() -> None:
+    deep = "a/" * 100_000
+    tracemalloc.start()
+    try:
+        paths.check_all([deep + "x", deep + "y"])
+        with pytest.raises(FormatError) as caught:
+            paths.check_all([deep + "x", deep[:-1]])
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(deep)
+    finally:
+        tracemalloc.stop()
+    assert str(caught.value) == (
+        f"path {deep[:80]!r}… of 199,999 characters is both a file and a directory"
+    )
+
+
+def test_a_path_that_no_system_could_open_is_not_shown_whole() -> None:
+    for path in ("../" + "x" * 5000, "x" * 5000 + "/", "/" + "x" * 5000):
+        with pytest.raises(FormatError) as caught:
+            paths.check(path)
+        assert len(str(caught.value)) < 200
+    with pytest.raises(FormatError, match=r"x{4000}"):
+        paths.check("../" + "x" * 4000)
 
 
 def _clashes(each: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """The store: where it is found, what is refused, and what its files are called."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -190,6 +191,48 @@ def test_nothing_is_appended_through_a_delivered_link(tmp_path: Path, name: str)
         store.add(seal_of({"a": b"1"}))
     assert victim.read_bytes() == b"mine"
     assert store.refs() == []
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+def test_nothing_is_written_through_a_link_beside_the_index(tmp_path: Path, suffix: str) -> None:
+    from tests.sealed import seal_of
+
+    store = Store.init(tmp_path)
+    store.add(seal_of({"a": b"1"}, version="1"))
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    path = Path(store.path, f"index.db{suffix}")
+    path.unlink(missing_ok=True)
+    path.symlink_to(victim)
+    store.add(seal_of({"a": b"2"}, version="2"), blake3={"a": b"\1" * 32})
+    digest = hashlib.sha256(b"2").digest()
+    assert [seen.version for seen in store.identify([digest])[digest]] == ["2"]
+    store.gc()
+    assert victim.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("top", ["manifests", "refs"])
+def test_nothing_is_removed_through_a_delivered_link(tmp_path: Path, top: str) -> None:
+    from tests.sealed import seal_of
+
+    places = [tmp_path / name for name in ("ours", "delivered")]
+    for place in places:
+        place.mkdir()
+    ours, delivered = (Store.init(place) for place in places)
+    ours.add(seal_of({"a": b"1"}, name="ours"))
+    delivered.add(seal_of({"a": b"2"}, name="delivered"))
+    leftover = f".x.{'0' * 16}.tmp"
+    shards = list(Path(ours.path, top).iterdir())
+    for shard in shards:
+        (shard / leftover).touch()
+        Path(delivered.path, top, shard.name).symlink_to(shard)
+    delivered.gc()
+    assert [shard for shard in shards if not (shard / leftover).exists()] == []
+    kinds = [found.kind for found in ours.fsck().findings]
+    assert kinds == ["leftover"]
+    found = [f"{each.kind} {each.where}" for each in delivered.fsck().findings if each.damage]
+    assert found == [f"{top.removesuffix('s')} {top}/{shard.name}" for shard in shards]
+    assert delivered.fsck().manifests == 1
 
 
 def test_the_manual_states_what_the_code_does() -> None:

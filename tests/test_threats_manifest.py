@@ -461,6 +461,15 @@ def test_row_14_a_key_repeated_without_end(run: Run, signed: Path) -> None:
     assert done == Result(1, "", f"error: malformed manifest '{signed}': key 'path' is repeated\n")
 
 
+def test_row_14_a_path_of_a_million_parts(run: Run, signed: Path) -> None:
+    text = signed.read_text().replace('"path": "', f'"path": "{"a/" * 1_000_000}', 1)
+    signed.write_text(text)
+    start = time.perf_counter()
+    done = run("inspect", "--manifest", signed)
+    assert time.perf_counter() - start < SECONDS
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_row_14_what_is_no_regular_file(
     command: str, run: Run, keys: Keys, model: Path, tmp_path: Path

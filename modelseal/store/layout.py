@@ -157,9 +157,12 @@ def make_directory(path: str) -> None:
 
 
 def names_in(directory: str) -> list[str]:
-    """The names in a directory of the store, sorted; none where it doesn't exist."""
+    """The names in a directory of the store, sorted; none where it doesn't exist.
+
+    Raises StoreDamagedError for what is none, a link to one among it: gc would clear another store.
+    """
     try:
-        return sorted(os.listdir(directory))
+        return _list(directory)
     except FileNotFoundError:
         return []
     except NotADirectoryError:
@@ -192,9 +195,15 @@ def leftovers(path: str) -> Iterator[str]:
                         yield os.path.join(top, name, below)
 
 
+def _list(directory: str) -> list[str]:
+    if stat.S_ISLNK(os.lstat(directory).st_mode):
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), directory)
+    return sorted(os.listdir(directory))
+
+
 def _names(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(directory))
+        return _list(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from modelseal import fileio
@@ -112,7 +113,8 @@ def ids(root: str) -> Iterator[str]:
     """The ids of all manifests, sorted."""
     for shard in layout.names_in(os.path.join(root, "manifests")):
         if _SHARD(shard):
-            yield from find(root, shard)
+            with suppress(StoreDamagedError):  # no directory: one of the `strangers`
+                yield from find(root, shard)
 
 
 def strangers(root: str) -> Iterator[str]:
@@ -120,8 +122,8 @@ def strangers(root: str) -> Iterator[str]:
     for shard in layout.names_in(os.path.join(root, "manifests")):
         if _SHARD(shard):
             try:
-                names = os.listdir(os.path.join(root, "manifests", shard))
-            except NotADirectoryError:
+                names = layout.names_in(os.path.join(root, "manifests", shard))
+            except StoreDamagedError:
                 names = [""]
             bad = sorted(name for name in names if not _REST(name))
         else:
