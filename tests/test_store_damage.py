@@ -261,6 +261,33 @@ def test_row_30_a_hostile_index_changes_no_answer(store: Store, tmp_path: Path, 
     assert what != "link" or (tmp_path / "elsewhere.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("paths", "stats", "digests", "seal"),
+    [
+        (b"\xff\xfe", bytes(40), bytes(32), b""),
+        (b"a\0\0b", bytes(39), b"", b"x"),
+        (b"../../x", b"\xff" * 40, b"\1" * 32, b"\2" * 32),
+        (b"a", bytes(40), bytes(31), bytes(31)),
+        (b"\0", b"", b"", b""),
+        (b"a\0a", bytes(80), bytes(64), b""),
+    ],
+)
+def test_row_30_a_false_stat_cache_stops_nobody(
+    store: Store, paths: bytes, stats: bytes, digests: bytes, seal: bytes
+) -> None:
+    place = Path(store.root)
+    for path, content in (("a", b"3"), ("b", b"2")):
+        (place / path).write_bytes(content)
+    for directory in (os.fsencode(store.root), b"/nowhere\0x", b"relative", b"\xff"):
+        with index.write(store.path) as opened:
+            opened.put_tree(directory, index.Tree(paths, stats, digests, seal))
+        assert store.status(place).clean
+        with index.write(store.path) as opened:
+            opened.put_tree(directory, index.Tree(paths, stats, digests, seal))
+        store.gc()
+        assert store.fsck().clean
+
+
 def test_a_deleted_index_loses_nothing(store: Store) -> None:
     digest = bytes.fromhex(ONE.manifest.files[0].sha256_hash)
     expected = store.identify([digest])

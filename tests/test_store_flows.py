@@ -25,6 +25,7 @@ from modelseal.canonical import identifier
 from modelseal.errors import FormatError, Reason, VersionReusedError
 from modelseal.store import Store
 from tests.conftest import Keys, Result
+from tests.sealed import seal_of
 
 Run = Callable[..., Result]
 Sign = Callable[..., Result]
@@ -342,6 +343,12 @@ def test_a_revision_nobody_sealed(sign: Sign, verify: Sign, model: Path) -> None
     done = verify("other", "--model-dir", model)
     assert (done.code, done.out) == (1, "")
     assert "other" in done.err
+
+
+def test_a_sealed_manifest_of_no_file(verify: Sign, tmp_path: Path) -> None:
+    Store.init(tmp_path).add(seal_of({}))
+    done = verify("model", "--store", tmp_path)
+    assert done == Result(1, "", "error: the manifest names no file\n")
 
 
 @pytest.mark.parametrize("args", [[], ["model", "--manifest", "m.json"]])

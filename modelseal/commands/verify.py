@@ -5,7 +5,14 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import TYPE_CHECKING
 
 from modelseal import arguments, defaults, output
-from modelseal.errors import ModelError, Reason, StoreError, StoreMissingError, UsageError
+from modelseal.errors import (
+    FormatError,
+    ModelError,
+    Reason,
+    StoreError,
+    StoreMissingError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from modelseal.report import Altered, Report
@@ -155,9 +162,11 @@ def _signed_where(args: Namespace, store: "Store", id_: str) -> str:
     seal = store.seal(id_)
     named = seal.directory if seal else ""
     inside = named and os.path.commonpath([store.root, named]) == store.root
+    entries = store.entries(id_)
+    if not entries:
+        raise FormatError("the manifest names no file")
     for directory in (named if inside or args.store else "", store.root):
-        first = os.path.join(directory, store.entries(id_)[0].path) if directory else ""
-        if first and os.path.lexists(first):
+        if directory and os.path.lexists(os.path.join(directory, entries[0].path)):
             if not args.json and not args.quiet:
                 output.line(f"Directory: {directory}")
             return directory

@@ -251,18 +251,16 @@ def prune(root: str, opened: index.Index) -> int:
             opened.drop_tree(directory)
             dropped += 1
             continue
-        paths = paths_of(cached)
+        paths = cached.paths.split(b"\0") if cached.paths else []  # UTF-8, or somebody's garbage
         keep = [
-            number
-            for number, path in enumerate(paths)
-            if _is_there(os.path.join(directory, path.encode()))
+            number for number, path in enumerate(paths) if _is_there(os.path.join(directory, path))
         ]
         if len(keep) == len(paths):
             continue
         dropped += len(paths) - len(keep)
         if keep:
             tree_ = index.Tree(
-                "\0".join([paths[number] for number in keep]).encode(),
+                b"\0".join([paths[number] for number in keep]),
                 _select(cached.stats, tree.STAMP.size, keep),
                 _select(cached.digests, _DIGEST_BYTES, keep),
                 b"",
