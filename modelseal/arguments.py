@@ -8,8 +8,11 @@ from modelseal import owning
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from modelseal.git import Repository
+    from modelseal.hooks import Policy
     from modelseal.levels import Level, Memory, Trust
     from modelseal.store import Entry, Store
     from modelseal.structs import SignedManifest
@@ -183,6 +186,32 @@ def _memory(store: "Store") -> "Memory":
         return None
 
     return first_seen
+
+
+def find_policy(args: Namespace, repository: "Repository", told: "Mapping[str, str]") -> "Policy":
+    """What a push has to fulfil: as told, else by git's configuration, else by our files.
+
+    Raises StoreError, FormatError, GitError, OSError.
+    """
+    from modelseal import defaults, hooks
+    from modelseal.errors import StoreMissingError
+
+    try:
+        store = find_store(args, repository.directory)
+    except StoreMissingError:
+        if owning.owns(args):
+            raise
+        store = None
+    found = defaults.find(args, store, None)
+    files = {name: str(found[f"hook.{name}"].value) for name in ("require", "check")}
+    wanted = found["require"].value
+    return hooks.policy(
+        files,
+        hooks.settings(repository),
+        told,
+        # 1, the default, asks for no more than the registries do.
+        publishers=wanted if isinstance(wanted, int) and wanted > 1 else 0,
+    )
 
 
 def find_sealed(args: Namespace, revision: str, start: str = ".") -> "tuple[Store | None, str]":

@@ -40,6 +40,7 @@ COMMANDS = {
     "diff": "compare a sealed model with another, or with a directory",
     "refs": "list the models and versions of a store",
     "identify": "find the sealed models that a file belongs to",
+    "hook": "have git judge what you push",
     "fsck": "check a store, and mend what can be",
     "gc": "remove what a store has no use for",
     "doctor": "look whether everything is in order here",

@@ -50,6 +50,23 @@ def check_files(
     if not any(check.speaks_against(path, outcome) for path, outcome in outcomes.items()):
         outcomes |= check.hash([path for path in files if path not in outcomes])
     report.unchecked = [path for path in files if path not in outcomes]
+    enter(report, found, outcomes, named=named, ignore=ignore)
+
+
+def enter(
+    report: Report,
+    found: tree.Tree,
+    outcomes: Mapping[str, hashing.FileDigest | ModelSealError],
+    *,
+    named: Collection[str] = (),
+    ignore: Collection[str] = (),
+) -> None:
+    """Hold what was found beside the report's manifest, and enter what differs.
+
+    outcomes: of the signed files that were looked at.
+    named: what is usually left out, and was looked at because the manifest names it.
+    """
+    signed = {entry.path: entry for entry in report.manifest.files}
     _enter_oddities(report, found, ignore)
     actual: dict[str, hashing.FileDigest] = {}
     for path, outcome in outcomes.items():
@@ -70,7 +87,7 @@ def check_files(
         item
         for item in sorted([*unsigned, *odd])
         if item.path not in named
-        and not paths.is_below(item.path, named & tree.EXCLUDED_DIRECTORIES)
+        and not paths.is_below(item.path, tree.EXCLUDED_DIRECTORIES.intersection(named))
     ]
     report.checked = len(actual)
     if not expected and not report.errors:

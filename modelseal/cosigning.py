@@ -21,7 +21,7 @@ from modelseal.structs import SIGNATURES_LIMIT, Cosignatures, Signature, SignedM
 if TYPE_CHECKING:
     from modelseal.store import Store
 
-_LIMIT = 1 << 20
+LIMIT = 1 << 20
 """Bytes of a file of cosignatures; a larger one is refused unread."""
 
 
@@ -57,7 +57,7 @@ def load(path: fileio.Location) -> Cosignatures:
     """Read a file of cosignatures. Raises FormatError, OSError."""
     if os.path.islink(path):
         raise FormatError(f"cannot read '{os.fspath(path)}': it is a symbolic link")
-    data = fileio.read_bounded(path, _LIMIT)
+    data = fileio.read_bounded(path, LIMIT)
     try:
         return documents.decode(data, Cosignatures)
     except FormatError as err:

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     VERSION_REUSED = "version-reused"
     ROLLBACK = "rollback"
     UNKNOWN_PUBLISHER = "unknown-publisher"
+    GIT = "git-error"
     SYSTEM = "system-error"
     USAGE = "usage"
 
@@ -169,3 +170,13 @@ class VersionReusedError(StoreError):
     """Other content under a name and version that are sealed already."""
 
     reason = Reason.VERSION_REUSED
+
+
+class GitError(ModelSealError):
+    """Git can't be asked, or its answer is no use. status: its exit code, where it had one."""
+
+    reason = Reason.GIT
+
+    def __init__(self, message: str, *, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status

@@ -29,6 +29,9 @@ _COSIGNED_START: Final = b'{"manifest_sha256":'
 SYMBOLIC_LINK: Final = "symbolic link"
 """The kind of a link to a regular file, the one kind that may be followed."""
 
+NOT_UTF8: Final = "name that is not valid UTF-8"
+"""The kind of what no manifest can name."""
+
 _KINDS: Final = {
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: SYMBOLIC_LINK,
@@ -140,7 +143,7 @@ class _Walker:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         subdirectories.append(path)
-                    elif entry.is_file(follow_symlinks=False) and not _name_fault(path):
+                    elif entry.is_file(follow_symlinks=False) and not name_fault(path):
                         add(path)
                     else:
                         self._judge(path, entry)
@@ -150,7 +153,7 @@ class _Walker:
 
     def _note_name(self, prefix: str, name: bytes) -> None:
         path = prefix + name.decode(errors="backslashreplace")
-        self.tree.irregular.append(Irregular(path, "name that is not valid UTF-8"))
+        self.tree.irregular.append(Irregular(path, NOT_UTF8))
 
     def _leave_out(self, path: str, entry: os.DirEntry[bytes]) -> bool:
         if path in self._ignore:
@@ -162,7 +165,7 @@ class _Walker:
         """Something that is not plainly a file or a directory."""
         try:
             target = ""
-            kind = _name_fault(path) or kind_of(entry.stat(follow_symlinks=False).st_mode)
+            kind = name_fault(path) or kind_of(entry.stat(follow_symlinks=False).st_mode)
             if kind == SYMBOLIC_LINK:
                 target = os.readlink(entry.path).decode(errors="backslashreplace")
                 kind = _link_kind(entry.path)
@@ -187,7 +190,8 @@ def _link_kind(link: bytes) -> str:
     return SYMBOLIC_LINK if stat.S_ISREG(mode) else f"{SYMBOLIC_LINK} to a {kind_of(mode)}"
 
 
-def _name_fault(path: str) -> str:
+def name_fault(path: str) -> str:
+    """Why a manifest can't name what a directory holds; empty where it can."""
     # Whatever else `paths.check` refuses, no directory entry can be.
     if "\\" not in path and path[1:2] != ":":
         return ""

@@ -1,7 +1,7 @@
 """The checking flow: signature first, then every file, then what nobody signed."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Unpack
@@ -20,7 +20,7 @@ from modelseal.levels import Trust
 from modelseal.publishers import as_utc
 from modelseal.report import Report
 from modelseal.sealing import DEFAULT_NAME, exclusions
-from modelseal.structs import ModelManifest, SignedManifest, VerificationResult
+from modelseal.structs import ModelManifest, Signature, SignedManifest, VerificationResult
 from modelseal.trust import PublisherRegistry
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class ModelVerifier:
         registry: PublisherRegistry | Trust | None = None,
         background: Trust | None = None,
         require: int = 0,
+        cosignatures: Sequence[Signature] = (),
         manifest_path: fileio.Location | None = None,
         ignore_paths: Collection[str] = (),
         ignore_unsigned_files: bool = False,
@@ -92,6 +93,7 @@ class ModelVerifier:
         signatures; the signer need not be in it.
         require: so many different trusted publishers must have signed, cosigners among them. It
         needs a registry or a background.
+        cosignatures: further ones over this manifest, beside those found where it lies.
         manifest_path: where the signed manifest lies, to leave that file out.
         ignore_paths: not checked, with their subtrees, relative to the model.
         ignore_unsigned_files: let files pass that nobody signed.
@@ -123,7 +125,7 @@ class ModelVerifier:
         judging.judge(
             report,
             signed_manifest,
-            cosigned.signatures,
+            [*cosigned.signatures, *cosignatures],
             public_key_bytes=public_key_bytes,
             trust=judging.as_trust(registry),
             background=background,

@@ -7,7 +7,7 @@ missing=''
 # program:package
 for pair in mandoc:mandoc ssh-keygen:openssh-client openssl:openssl strace:strace \
 	setpriv:util-linux prlimit:util-linux unshare:util-linux mkfs.ext4:e2fsprogs make:make \
-	zsh:zsh fish:fish man:man-db; do
+	zsh:zsh fish:fish man:man-db git:git git-lfs:git-lfs; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -29,12 +29,12 @@ LEVELS = {
     "answers": ["report"],
     "rooms": [
         *["tree", "workers", "digests", "hashing", "keyfiles", "settings"],
-        *["store", "trust", "levels"],
+        *["store", "trust", "levels", "git", "history", "pushed", "hooks"],
     ],
-    "flows": ["cosigning", "sealing", "comparing", "judging", "verifying", "checkup"],
+    "flows": ["cosigning", "sealing", "comparing", "judging", "verifying", "gating", "checkup"],
     "roof": [
-        *["output", "prompts", "owning", "defaults", "arguments", "registries", "shared"],
-        *["offers", "completing", "commands", "cli", "__main__"],
+        *["output", "rendering", "prompts", "owning", "defaults", "arguments", "registries"],
+        *["shared", "offers", "completing", "commands", "cli", "__main__"],
     ],
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]

@@ -10,6 +10,7 @@ import pytest
 
 from modelseal.errors import EXIT_CODES
 from tests import tour
+from tests.conftest import need
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SCRIPTS = Path(sys.executable).parent
@@ -96,3 +97,10 @@ def test_the_python_example(tmp_path: Path) -> None:
 def test_the_exit_codes_are_the_tables() -> None:
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", section("Commands"), re.MULTILINE)
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+
+
+def test_the_git_hook(tmp_path: Path) -> None:
+    subprocess.run([need("git"), "init", "-q", tmp_path], check=True)
+    (block,) = blocks(section("The git hook"), "sh")
+    printed = in_shell([block, "modelseal hook status"], tmp_path)
+    assert "Hook: installed" in printed
