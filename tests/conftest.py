@@ -47,9 +47,7 @@ class Shell(Protocol):
 def _no_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches the real home directory, or sees the caller's settings."""
     for name in list(os.environ):
-        if name.startswith(
-            ("MODELSEAL_", "XDG_", "CLICOLOR", "NO_COLOR", "GIT_", "PRE_COMMIT")
-        ):
+        if name.startswith(("MODELSEAL_", "XDG_", "CLICOLOR", "NO_COLOR", "GIT_", "PRE_COMMIT")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
