@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from modelseal import SignatureAlgorithm, SignedManifest, TrustedPublisher, keys, publishers
+from modelseal import SignedManifest, TrustedPublisher, keys, publishers
 from modelseal.errors import (
     FormatError,
     KeyLoadError,
@@ -17,10 +18,12 @@ from modelseal.signatures import sign_manifest
 from modelseal.structs import TrustedKey
 from tests.sealed import seal_of
 
-ED25519 = SignatureAlgorithm.ed25519
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-FIRST, SECOND, THIRD = (keys.generate(ED25519) for _ in range(3))
+# The same in every process that collects tests: their names have keys in them.
+FIRST, SECOND, THIRD = (
+    Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in range(3)
+)
 
 
 def encoded(key: keys.PrivateKey) -> str:
