@@ -188,6 +188,23 @@ def _memory(store: "Store") -> "Memory":
     return first_seen
 
 
+def own_files(args: Namespace, start: str) -> list[str]:
+    """The files that say who is trusted and what may pass: a registry, those of the user's store.
+
+    A store that is nobody's own can make things stricter alone.
+    """
+    from modelseal.errors import StoreError
+
+    found = [] if args.registry is None else [args.registry]
+    try:
+        store = find_store(args, start)
+    except StoreError:
+        return found
+    if owning.owns(args, store):
+        found += [os.path.join(store.path, name) for name in ("trust.json", "config.toml")]
+    return found
+
+
 def find_policy(args: Namespace, repository: "Repository", told: "Mapping[str, str]") -> "Policy":
     """What a push has to fulfil: as told, else by git's configuration, else by our files.
 

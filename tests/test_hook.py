@@ -19,6 +19,8 @@ from modelseal.pushed import Update
 from tests.conftest import Keys, Result, need
 from tests.repositories import SIGNER, WHO, Repo, lines, pointer, trust, update
 
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
 MODEL = {"model/config.json": b"{}\n", "model/w.safetensors": b"weights"}
 
 
@@ -186,11 +188,21 @@ def test_a_registry_in_the_work_tree_that_changes(repo: Repo, keys: Keys, hook: 
     assert done.code == 0
     assert done.out.startswith("[OK] model ")
     assert done.err == (
-        f"warning: this push changes who is trusted, in refs/heads/main {new[:12]}: it was judged "
-        "by the registry as it is now\n"
+        "warning: this push changes 'trust.json', which says who is trusted or what may pass, in "
+        f"refs/heads/main {new[:12]}: it was judged by what stands there now\n"
     )
     later = repo.commit({"x": b""})
     assert hook(update(later, new)) == (0, "", "")
+
+
+def test_a_store_that_was_made_here(repo: Repo, keys: Keys, hook: Hook, run: Runner) -> None:
+    assert run("init").code == 0
+    trust(repo.path / ".modelseal" / "trust.json", keys)
+    repo.write(MODEL)
+    repo.seal(keys)
+    done = hook(update(repo.commit()))
+    assert done.code == 0
+    assert done.err.startswith("warning: this push changes 'trust.json', which says who is trusted")
 
 
 def test_the_users_registry(
@@ -496,6 +508,35 @@ def test_as_pre_commit_runs_it(
     assert hook().code == 2
     monkeypatch.setenv("PRE_COMMIT_TO_REF", old)
     assert hook() == (0, "", "")
+
+
+def test_in_pre_commit(
+    repo: Repo, keys: Keys, trusted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = ROOT / ".pre-commit-hooks.yaml"
+    pre_commit = [sys.executable, "-m", "pre_commit"]
+    subprocess.run([*pre_commit, "validate-manifest", manifest], check=True)
+    # As the project offers them, but with the program that is installed already.
+    offered = manifest.read_text().replace("language: python", "language: system")
+    hooks_ = "".join(f"      {line}\n" for line in offered.splitlines())
+    config = f"repos:\n  - repo: local\n    hooks:\n{hooks_}"
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+    repo.write({**MODEL, ".pre-commit-config.yaml": config.encode()})
+    repo.seal(keys)
+    first = repo.commit()
+    subprocess.run([*pre_commit, "install", "--hook-type", "pre-push"], check=True)
+    done = subprocess.run(
+        [need("git"), "push", "origin", "main"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    bad = repo.commit({"model/w.safetensors": b"altered"})
+    done = subprocess.run(
+        [need("git"), "push", "origin", "main"], capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"[FAIL] model (refs/heads/main {bad[:12]}): 1 altered" in said
+    assert repo.git("ls-remote", "origin", "main").split()[0] == first
 
 
 # Set up, and taken away.

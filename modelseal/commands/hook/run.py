@@ -73,7 +73,7 @@ def run(args: Namespace) -> int:
     with Objects(repository) as objects, output.progress("hashing") as progress:
         push = pushed.Push(repository, objects, args.remote)
         every = policy.check == "every"
-        touched = push.survey(updates, every=every, watch=_below(args.registry, repository))
+        touched = push.survey(updates, every=every, watch=_in_work_tree(args, repository.directory))
         if any(item.kind != pushed.WATCHED for item in touched):
             from modelseal import gating  # loads cryptography
 
@@ -106,12 +106,11 @@ def _lines(repository: Repository) -> bytes:
     return os.fsencode(f"{name} {new} {there} {old}\n")
 
 
-def _below(registry: str | None, repository: Repository) -> list[bytes]:
-    """The path of a registry in the work tree, where a push may bring it along."""
-    if registry is None:
-        return []
-    path = os.path.relpath(os.path.realpath(registry), os.path.realpath(repository.directory))
-    return [] if path.startswith("../") else [os.fsencode(path)]
+def _in_work_tree(args: Namespace, top: str) -> list[bytes]:
+    """Which of the files that say what passes lie where a push may bring them along."""
+    top = os.path.realpath(top)
+    paths = [os.path.relpath(os.path.realpath(p), top) for p in arguments.own_files(args, top)]
+    return [os.fsencode(path) for path in paths if not path.startswith("../")]
 
 
 def _warn(touched: "Sequence[Touched]") -> None:
@@ -119,9 +118,10 @@ def _warn(touched: "Sequence[Touched]") -> None:
 
     for item in touched:
         if item.kind == pushed.WATCHED:
+            names = ", ".join(f"'{os.fsdecode(name)}'" for name in item.names)
             output.warning(
-                f"this push changes who is trusted, in {_where(item.places)}: it was judged by "
-                "the registry as it is now"
+                f"this push changes {names}, which says who is trusted or what may pass, in "
+                f"{_where(item.places)}: it was judged by what stands there now"
             )
 
 
