@@ -5,14 +5,14 @@ import platform
 import re
 import shlex
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from modelseal import fileio
-from modelseal.errors import KeyLoadError, ModelSealError
+from modelseal import fileio, hooks
+from modelseal.errors import GitError, KeyLoadError, ModelSealError
+from modelseal.git import Repository
 
 TYPE_CHECKING = False  # typing itself would cost its import
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ SPEED_SECONDS: Final = 0.4
 """How long each hash is measured."""
 
 _BLOCK: Final = 1 << 22
-_HOOK_LIMIT: Final = 1 << 20
+_SET_UP_HOOK: Final = "modelseal hook install"
+_STARTUP_LIMIT: Final = 1 << 20
 
 
 class Finding(NamedTuple):
@@ -148,28 +149,19 @@ def key(path: str, *, expected: bool) -> list[Finding]:
 def hook(directory: str) -> Finding:
     """The pre-push hook of the git repository around a directory."""
     try:
-        path = _git(
-            directory, "rev-parse", "--path-format=absolute", "--git-path", "hooks/pre-push"
-        )
-    except FileNotFoundError:
-        return Finding("hook", NOTE, "git is not installed")
-    except subprocess.CalledProcessError:
-        return Finding("hook", NOTE, "this is no git repository")
-    if not os.path.lexists(path):
-        return Finding("hook", NOTE, "no pre-push hook: pushes are not checked")
-    text = fileio.read_bounded(path, _HOOK_LIMIT)
-    if b"modelseal" not in text:
-        return Finding("hook", NOTE, f"'{path}' is there, and does not call modelseal")
-    if not os.access(path, os.X_OK):
-        said = f"'{path}' is not executable, so git does not run it"
-        return Finding("hook", FAIL, said, f"chmod +x {shlex.quote(path)}")
-    return Finding("hook", OK, f"'{path}' calls modelseal")
-
-
-def _git(directory: str, *arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=directory, capture_output=True, check=True)  # noqa: S603
-    return os.fsdecode(done.stdout.removesuffix(b"\n"))
+        repository = Repository.find(directory)
+    except GitError as err:
+        return Finding("hook", NOTE, "this is no git repository" if err.status else str(err))
+    now = hooks.state(repository)
+    if now.kind == hooks.MISSING:
+        return Finding("hook", NOTE, "no pre-push hook: pushes are not checked", _SET_UP_HOOK)
+    if now.kind == hooks.FOREIGN:
+        said = f"'{now.path}' is there, and does not call modelseal"
+        return Finding("hook", NOTE, said, _SET_UP_HOOK)
+    if now.problem:
+        advice = f"chmod +x {shlex.quote(now.path)}" if now.kind == hooks.CHAINED else _SET_UP_HOOK
+        return Finding("hook", FAIL, f"'{now.path}': {now.problem}", advice)
+    return Finding("hook", OK, f"'{now.path}' calls modelseal")
 
 
 class Shell(NamedTuple):
@@ -199,7 +191,7 @@ def completion(shell: Shell) -> Finding:
 
 def _content(path: str) -> bytes:
     try:
-        return fileio.read_bounded(path, _HOOK_LIMIT)
+        return fileio.read_bounded(path, _STARTUP_LIMIT)
     except (OSError, ModelSealError):
         return b""
 

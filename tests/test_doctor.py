@@ -214,12 +214,13 @@ def test_the_hook(hooks_path: str | None, run: Run, here: Path) -> None:
     def found() -> tuple[str, str, str]:
         return only(doctor(run)[1], "hook")
 
-    assert found() == ("note", "no pre-push hook: pushes are not checked", "")
+    advice = "modelseal hook install"
+    assert found() == ("note", "no pre-push hook: pushes are not checked", advice)
     path.write_text("#!/bin/sh\ngit lfs pre-push\n")
-    assert found() == ("note", f"'{path}' is there, and does not call modelseal", "")
+    assert found() == ("note", f"'{path}' is there, and does not call modelseal", advice)
     path.write_text("#!/bin/sh\nexec modelseal hook run pre-push\n")
     assert found() == (
-        *("fail", f"'{path}' is not executable, so git does not run it"),
+        *("fail", f"'{path}': it is not executable, so git does not run it"),
         f"chmod +x {path}",
     )
     path.chmod(0o755)
