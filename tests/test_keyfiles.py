@@ -307,3 +307,14 @@ def test_a_link_is_judged_by_its_file(tmp_path: Path) -> None:
     assert not keyfiles.exposed(link)
     path.chmod(0o644)
     assert keyfiles.exposed(link)
+
+
+def test_what_a_killed_writer_left_is_gone_with_the_next(tmp_path: Path) -> None:
+    KeyManager().save_keypair(PRIVATE, PUBLIC, tmp_path)
+    left = tmp_path / f".private.pem.{'0' * 16}.tmp"
+    others = tmp_path / f".other.pem.{'0' * 16}.tmp"
+    for path in (left, others):
+        path.write_bytes(PRIVATE)
+    new, _ = KeyManager().generate_keypair(SignatureAlgorithm.ed25519)
+    keyfiles.replace_private(tmp_path / "private.pem", PRIVATE, new)
+    assert sorted(os.listdir(tmp_path)) == sorted([*NAMES, others.name])

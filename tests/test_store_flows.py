@@ -500,3 +500,19 @@ def test_keys_and_manifests_are_refused_before_the_store_is_touched(
         ModelSigner().sign_model(model, b"no key", "alice", model / "m.json", store=store)
     assert not (model / ".modelseal").exists()
     assert KeyManager().load_private_key(keys.private)
+
+
+def test_row_26_cosign_clears_away_what_a_killed_one_left(
+    sign: Sign, verify: Sign, model: Path, keys: Keys, ecdsa_keys: Keys, run: Callable[..., Result]
+) -> None:
+    sign()
+    left = model / f".signed_manifest.json.cosigned.{'0' * 16}.tmp"
+    left.write_text("{")
+    assert verify("model", "--model-dir", model).code == 2
+    manifest = model / "signed_manifest.json"
+    done = run("cosign", "--manifest", manifest, "--key", ecdsa_keys.private, "--signer-id", "bob")
+    assert (done.code, left.exists()) == (0, False)
+    assert verify("model", "--model-dir", model).code == 0
+    left.write_text("{")
+    assert sign().code == 0
+    assert not left.exists()

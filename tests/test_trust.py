@@ -319,3 +319,10 @@ def test_a_directory_that_cannot_be_opened_locks_nothing(
     assert (
         PublisherRegistry(tmp_path / "trust.json").list_publishers() == registry.list_publishers()
     )
+
+
+def test_row_26_what_a_killed_writer_left_is_gone_with_the_next(tmp_path: Path) -> None:
+    left = tmp_path / f".trust.json.{'0' * 16}.tmp"
+    left.write_text("[")
+    PublisherRegistry(tmp_path / "trust.json").add_publisher(publisher("alice"))
+    assert os.listdir(tmp_path) == ["trust.json"]
