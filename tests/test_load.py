@@ -9,7 +9,7 @@ from tests import load
 
 
 def test_row_09_many_files(tmp_path: Path) -> None:
-    ran = load.many_files(tmp_path, 3000)
+    ran = dict(load.many_files(tmp_path, 3000))
     assert ran["verify, one altered"].code == 2
     assert max(one.peak for one in ran.values()) < 200
 
