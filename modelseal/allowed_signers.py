@@ -80,7 +80,7 @@ def _line(name: str, said: TrustedKey) -> str:
     options = f'namespaces="{NAMESPACE}",valid-after="{_time(since)}"'
     if said.expires is not None:
         options += f',valid-before="{_time(said.expires)}"'
-    key = keys.load_embedded(said.public_key)
+    key = publishers.load_key(said.public_key)
     return f"{name} {options} {keys.encode_openssh_public(key).decode()}"
 
 

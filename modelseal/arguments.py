@@ -262,11 +262,33 @@ def sealed_entries(store: "Store | None", named: str) -> "list[Entry]":
 
 def load_manifest(path: str) -> "SignedManifest":
     """Read a signed manifest; `-` is standard input. Raises OSError, FormatError."""
+    return decode_manifest(load_document(path), path)
+
+
+def decode_manifest(data: bytes, path: str) -> "SignedManifest":
+    """Decode what was read from a path, or standard input. Raises FormatError."""
     from modelseal import sealing
 
-    if path == "-":
-        return sealing.decode(_standard_input(), "standard input")
-    return sealing.load(path)
+    return sealing.decode(data, "standard input" if path == "-" else path)
+
+
+def load_document(path: str) -> bytes:
+    """Read a signed manifest or a bundle, as bytes; `-` is standard input."""
+    from modelseal import fileio
+    from modelseal.structs import DOCUMENT_LIMIT
+
+    return _standard_input() if path == "-" else fileio.read_bounded(path, DOCUMENT_LIMIT)
+
+
+def load_certificates(path: str) -> bytes:
+    """Read a file that should hold certificates in PEM. Raises OSError, KeyLoadError."""
+    from modelseal import fileio, keyfiles
+    from modelseal.oms import certificates
+
+    data = fileio.read_bounded(path, certificates.LIMIT)
+    with keyfiles.naming(path):
+        certificates.load_pem(data)
+    return data
 
 
 def _standard_input() -> bytes:
@@ -293,6 +315,17 @@ def count_of_signatures(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 2 and 0 < int(text) <= 64):
         raise ArgumentTypeError(f"'{text}' is not a number from 1 to 64")
     return int(text)
+
+
+def size(text: str) -> int:
+    """A size of 1 byte or more, as it is typed: `134217728` or `128MiB`."""
+    digits = text.rstrip("KMGTiB")
+    unit = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}.get(
+        text[len(digits) :], 0
+    )
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 18 and int(digits) * unit):
+        raise ArgumentTypeError(f"'{text}' is not a size in bytes, KiB, MiB, GiB or TiB")
+    return int(digits) * unit
 
 
 def _seconds(text: str) -> float:

@@ -8,6 +8,7 @@ its own tree alone, and is not read at all where it lies in the model at work.
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Collection
 from typing import Final
 
 from modelseal import owning
@@ -35,14 +36,20 @@ def find(args: Namespace, store: "Store | None", model: str | None) -> "dict[str
 
 
 def name_signer(
-    args: Namespace, found: "dict[str, Setting]", store: "Store | None", model: str | None
+    args: Namespace,
+    found: "dict[str, Setting]",
+    store: "Store | None",
+    model: str | None,
+    *,
+    needed: Collection[str] = ("key", "signer_id"),
 ) -> list[tuple[str, str]]:
     """Complete `--key` and `--signer-id`; return what is to be said of those that were not given.
 
-    found: what `find` found. Raises UsageError where nothing names them, FormatError.
+    found: what `find` found. needed: which of the two are.
+    Raises UsageError where nothing names them, FormatError.
     """
     options = {"key": "--key", "signer_id": "--signer-id"}
-    absent = [name for name in options if getattr(args, name) is None]
+    absent = [name for name in options if name in needed and getattr(args, name) is None]
     missing = [options[name] for name in absent if found[name].value is None]
     if missing:
         raise UsageError(

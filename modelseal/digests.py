@@ -19,6 +19,8 @@ SHA256: Final = "sha256"
 """FIPS 180-4: the verdict."""
 BLAKE3: Final = "blake3"
 """The BLAKE3 paper, 2020: a precheck, several times as fast."""
+BLAKE2B: Final = "blake2b"
+"""RFC 7693, 64 bytes: for bundles that were made with it."""
 
 SMALL: Final = 1 << 20
 """Bytes up to which a file is read in one call; larger ones are mapped or read in pieces."""
@@ -37,10 +39,11 @@ _OPEN_FLAGS_NO_LINK: Final = _OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0)
 
 Answer = tuple[str, Any, int, bytes]
 """What is said of a file, a word first: `digest` or, of a git-lfs pointer, `pointer` (digests in
-the order asked for, size, stamp); `large` (nothing, size); `changed`; `unreadable` (a message)."""
+the order asked for, shard by shard; size, stamp); `large` (nothing, size); `changed`; `unreadable`
+(a message)."""
 
 
-_CHANGED: Final[Answer] = ("changed", None, 0, b"")
+CHANGED: Final[Answer] = ("changed", None, 0, b"")
 
 
 class _Hash(Protocol):
@@ -54,10 +57,13 @@ def hash_small(
     links: Collection[str],
     algorithms: Sequence[str],
     tick: Tick,
+    *,
+    shard_size: int = 0,
 ) -> list[Answer]:
     """Hash those of some files that are small; say of the others how large they are.
 
     links: those of the paths that may be symbolic links.
+    shard_size: bytes after which a file is cut, each part with a digest; 0 for whole files.
     """
     answers: list[Answer] = []
     digest_by = [_AT_ONCE[name] for name in algorithms]
@@ -71,7 +77,7 @@ def hash_small(
                 before = os.fstat(fd)
                 size = before.st_size
                 if not stat.S_ISREG(before.st_mode):
-                    answer = _CHANGED
+                    answer = CHANGED
                 elif size > SMALL:
                     answer = ("large", None, size, b"")
                 else:
@@ -81,10 +87,12 @@ def hash_small(
                     stamp = tree.stamp(before)
                     if len(data) == size and tree.stamp(os.fstat(fd)) == stamp:
                         word = "pointer" if lfs.is_pointer(data) else "digest"
-                        answer = (word, [digest(data) for digest in digest_by], size, stamp)
+                        cut = _cut(data, shard_size) if shard_size else (data,)
+                        made = [digest(part) for part in cut for digest in digest_by]
+                        answer = (word, made, size, stamp)
                         count += size
                     else:
-                        answer = _CHANGED
+                        answer = CHANGED
             finally:
                 os.close(fd)
         except OSError as err:
@@ -103,9 +111,12 @@ def hash_large(
     tick: Tick,
     *,
     mapped: bool = False,
+    part: tuple[int, int] | None = None,
+    shard_size: int = 0,
 ) -> list[Answer]:
     """Hash one file of a size already known; a list, as `hash_small` gives one.
 
+    part: from where to where, of a large file that several work on. shard_size: as there.
     mapped: through a memory map, whose reader a signal ends if the file is cut short.
     """
     try:
@@ -113,38 +124,52 @@ def hash_large(
         try:
             before = os.fstat(fd)
             if before.st_size != size or not stat.S_ISREG(before.st_mode):
-                return [_CHANGED]
-            hashes = [_IN_PIECES[name]() for name in algorithms]
+                return [CHANGED]
+            begin, end = part or (0, size)
+            made: list[bytes] = []
             # A copy through the cache costs less than mapping pages, but for SHA-256's slow pace.
             feed = _feed_mapped if mapped and SHA256 in algorithms else _feed_pieces
             stamp = tree.stamp(before)
-            if not feed(fd, size, hashes, tick) or tree.stamp(os.fstat(fd)) != stamp:
-                return [_CHANGED]
-            return [("digest", [hash_.digest() for hash_ in hashes], size, stamp)]
+            for start in range(begin, end, shard_size or size):
+                hashes = [_IN_PIECES[name]() for name in algorithms]
+                stop = min(start + shard_size, end) if shard_size else end
+                if not feed(fd, start, stop, hashes, tick):
+                    return [CHANGED]
+                made += [hash_.digest() for hash_ in hashes]
+            if tree.stamp(os.fstat(fd)) != stamp:
+                return [CHANGED]
+            return [("digest", made, end - begin, stamp)]
         finally:
             os.close(fd)
     except OSError as err:
         return [_unreadable(err)]
 
 
-def _feed_mapped(fd: int, size: int, hashes: Sequence[_Hash], tick: Tick) -> bool:
+def _cut(data: bytes, shard_size: int) -> list[bytes]:
+    return [data[start : start + shard_size] for start in range(0, len(data), shard_size)]
+
+
+def _feed_mapped(fd: int, begin: int, end: int, hashes: Sequence[_Hash], tick: Tick) -> bool:
     try:
-        mapping = mmap.mmap(fd, size, prot=mmap.PROT_READ)
+        mapping = mmap.mmap(fd, end, prot=mmap.PROT_READ)
     except ValueError:
         return False  # shorter than it was a moment ago
     except OSError:
-        return _feed_pieces(fd, size, hashes, tick)  # not on this file system, or no room for it
+        return _feed_pieces(
+            fd, begin, end, hashes, tick
+        )  # not on this file system, or no room for it
     with mapping, memoryview(mapping) as view:
-        for start in range(0, size, _SLICE):
-            with view[start : start + _SLICE] as part:
+        for start in range(begin, end, _SLICE):
+            with view[start : min(start + _SLICE, end)] as part:
                 for hash_ in hashes:
                     hash_.update(part)
                 tick(len(part))
     return True
 
 
-def _feed_pieces(fd: int, size: int, hashes: Sequence[_Hash], tick: Tick) -> bool:
-    left = size
+def _feed_pieces(fd: int, begin: int, end: int, hashes: Sequence[_Hash], tick: Tick) -> bool:
+    left = end - begin
+    os.lseek(fd, begin, os.SEEK_SET)
     with (
         open(fd, "rb", buffering=0, closefd=False) as file,
         memoryview(bytearray(_BUFFER)) as buffer,
@@ -173,10 +198,15 @@ def _blake3_at_once(data: bytes) -> bytes:
     return digest
 
 
-_IN_PIECES: Final[dict[str, Callable[[], _Hash]]] = {SHA256: hashlib.sha256, BLAKE3: _blake3}
+_IN_PIECES: Final[dict[str, Callable[[], _Hash]]] = {
+    SHA256: hashlib.sha256,
+    BLAKE3: _blake3,
+    BLAKE2B: hashlib.blake2b,
+}
 _AT_ONCE: Final[dict[str, Callable[[bytes], bytes]]] = {
     SHA256: lambda data: hashlib.sha256(data).digest(),
     BLAKE3: _blake3_at_once,
+    BLAKE2B: lambda data: hashlib.blake2b(data).digest(),
 }
 
 

@@ -34,7 +34,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             try:
                 value = msgspec.convert(given, field.type)
             except msgspec.ValidationError as err:
-                raise FormatError(f"{field.name}: {_explain(err)}") from None
+                raise FormatError(f"{field.name}: {explain(err)}") from None
             if value is not given:
                 msgspec.structs.force_setattr(self, field.name, value)
             if isinstance(value, str) and not value.isascii():
@@ -79,16 +79,16 @@ def decode(text: str | bytes, type_: type[_T]) -> _T:
         value = msgspec.json.decode(data, type=type_)
         # msgspec keeps the last of two equal keys: without this, two readers could see
         # different files under one valid signature.
-        if _count_strings(data) != _expected_strings(data, value):
+        if count_strings(data) != _expected_strings(data, value):
             raise FormatError(_name_repeated_key(data))
     except msgspec.MsgspecError as err:
-        raise FormatError(_explain(err)) from None
+        raise FormatError(explain(err)) from None
     except UnicodeError:
         raise FormatError("the text is not valid UTF-8") from None
     return value
 
 
-def _count_strings(data: bytes) -> int:
+def count_strings(data: bytes) -> int:
     """How many strings, keys included, valid JSON holds: half its quotation marks."""
     quotes = data.count(b'"')
     if b"\\" in data:
@@ -142,7 +142,7 @@ def _name_repeated_key(data: bytes) -> str:
 _WHERE = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?", re.DOTALL)
 
 
-def _explain(err: Exception) -> str:
+def explain(err: Exception) -> str:
     """msgspec's message in our form: the field first, then what is wrong with it."""
     found = _WHERE.fullmatch(str(err))
     assert found  # noqa: S101 - the pattern matches every text

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from modelseal import workers
-from modelseal.digests import BLAKE3, SHA256, Answer, hash_large, hash_small
+from modelseal.digests import BLAKE2B, BLAKE3, CHANGED, SHA256, Answer, hash_large, hash_small
 from modelseal.errors import FileChangedError, FileUnreadableError, ModelSealError
 from modelseal.workers import Died, Tick
 
@@ -25,11 +25,17 @@ _ALONE_FILES: Final = 512
 _ALONE_BYTES: Final = 16 << 20
 _WAIT_SECONDS: Final = 0.1
 
+_PART_BYTES: Final = 32 << 20
+"""Of a file in shards, what a task should have at least."""
+
 # What reading a mapped page beyond the end of a file raises.
 _BUS_ERROR: Final = getattr(signal, "SIGBUS", 0)
 
 Progress = Callable[[int, int], None]
 """Called with the bytes hashed so far, and with those there are in all, 0 while nobody knows."""
+
+_SHARDS: Final = ("shards",)
+"""In place of algorithms, where files have a digest a shard."""
 
 _Task = Callable[[Tick], list[Answer]]
 _Settle = Callable[[int, list[Answer] | Died], None]
@@ -51,6 +57,8 @@ class FileDigest(NamedTuple):
     size: bytes.
     lfs_pointer: whether they stand in for the real content.
     stamp: of the file as it was read, as `tree.stamp` gives it.
+    blake2b: 64 bytes, or none.
+    shards: in place of all these, the digest of each shard.
     """
 
     sha256: bytes
@@ -58,6 +66,12 @@ class FileDigest(NamedTuple):
     lfs_pointer: bool = False
     blake3: bytes = b""
     stamp: bytes = b""
+    blake2b: bytes = b""
+    shards: tuple[bytes, ...] = ()
+
+    def digest(self, algorithm: str) -> bytes:
+        """The digest by one algorithm, of the whole file."""
+        return {SHA256: self.sha256, BLAKE3: self.blake3, BLAKE2B: self.blake2b}[algorithm]
 
 
 def usable_cpus() -> int:
@@ -73,6 +87,7 @@ def hash_files(
     *,
     links: Collection[str] = (),
     algorithms: Sequence[str] = (SHA256,),
+    shard_size: int = 0,
     jobs: int = 0,
     fork: bool = False,
     executor: "Executor | None" = None,
@@ -84,7 +99,8 @@ def hash_files(
 
     files: paths below `root`, as `tree.walk` gives them; neighbours beside each other are faster.
     links: those of them that may be symbolic links.
-    algorithms: `digests.SHA256`, `digests.BLAKE3` or both, of one reading.
+    algorithms: of `digests.SHA256`, `BLAKE3` and `BLAKE2B`, all of one reading.
+    shard_size: bytes after which files are cut, to digest each part; by one algorithm then.
     jobs: workers; 0 means one a CPU this process may use.
     fork: use forked processes, the fastest way; only for a program without threads.
     executor: run on this instead; a process pool or a cluster's will do, as long as its workers
@@ -99,6 +115,7 @@ def hash_files(
     engine = _Engine(
         os.fsencode(root),
         algorithms,
+        shard_size,
         jobs or usable_cpus(),
         fork=fork,
         executor=executor,
@@ -110,11 +127,13 @@ def hash_files(
     outcomes: list[FileDigest | ModelSealError] = [_UNKNOWN] * len(files)
     large: list[tuple[int, int]] = []
 
+    made = _SHARDS if shard_size else algorithms
+
     def settle(index: int, answer: Answer) -> None:
         if answer[0] == "large":
             large.append((answer[2], index))
             return
-        outcomes[index] = outcome = _outcome(files[index], answer, algorithms)
+        outcomes[index] = outcome = _outcome(files[index], answer, made)
         if each:
             each(index, outcome)
 
@@ -129,11 +148,14 @@ def hash_files(
 def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDigest | ModelSealError:
     word, what, size, stamp = answer
     if word in ("digest", "pointer"):
+        if algorithms is _SHARDS:
+            return FileDigest(b"", size, word == "pointer", b"", stamp, shards=tuple(what))
         if algorithms == (SHA256,):
             return FileDigest(what[0], size, word == "pointer", b"", stamp)
         made = dict(zip(algorithms, what, strict=True))
         sha256, blake3 = made.get(SHA256, b""), made.get(BLAKE3, b"")
-        return FileDigest(sha256, size, word == "pointer", blake3, stamp)
+        blake2b = made.get(BLAKE2B, b"")
+        return FileDigest(sha256, size, word == "pointer", blake3, stamp, blake2b)
     if word == "unreadable":
         return FileUnreadableError(f"cannot read '{path}': {what}")
     if word == "died":
@@ -149,6 +171,17 @@ def _died(worker: Died) -> Answer:
 _UNKNOWN: Final = FileDigest(b"", 0)
 
 
+def _joined(answers: Sequence[Answer]) -> Answer:
+    """What is said of a file, from what is said of its parts; all must have seen the same file."""
+    for answer in answers:
+        if answer[0] != "digest":
+            return answer
+    if len({answer[3] for answer in answers}) > 1:
+        return CHANGED
+    digests = [digest for answer in answers for digest in answer[1]]
+    return "digest", digests, sum(answer[2] for answer in answers), answers[0][3]
+
+
 class _Engine:
     """Where tasks run, and what is told of their progress."""
 
@@ -156,6 +189,7 @@ class _Engine:
         self,
         top: bytes,
         algorithms: tuple[str, ...],
+        shard_size: int,
         jobs: int,
         *,
         fork: bool,
@@ -165,6 +199,7 @@ class _Engine:
     ) -> None:
         self._top = top
         self._algorithms = algorithms
+        self._shard_size = shard_size
         self._jobs = jobs
         self._fork = fork and workers.AVAILABLE
         self._executor = executor
@@ -181,7 +216,15 @@ class _Engine:
         """The first round, a batch of neighbours a task."""
         batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
         tasks = [
-            partial(hash_small, self._top, batch, links, self._algorithms) for batch in batches
+            partial(
+                hash_small,
+                self._top,
+                batch,
+                links,
+                self._algorithms,
+                shard_size=self._shard_size,
+            )
+            for batch in batches
         ]
 
         def settle_batch(number: int, said: list[Answer] | Died) -> None:
@@ -205,21 +248,43 @@ class _Engine:
         links: frozenset[str],
         settle: Callable[[int, Answer], None],
     ) -> None:
-        """The second round, a file a task; files with their sizes."""
+        """The second round, a file or a part of one a task; files with their sizes."""
         total = sum(size for _, size in files)
         self._total = self._total or self._done + total
         alone = total < _ALONE_BYTES
         self._jobs = min(self._jobs, 1 + total // _ALONE_BYTES)  # a worker must be worth its start
-        tasks = [
-            partial(hash_large, self._top, path, size, path in links, self._algorithms)
-            for path, size in files
+        parts = [
+            (index, part) for index, (_, size) in enumerate(files) for part in self._parts(size)
         ]
+        tasks = [
+            partial(
+                hash_large,
+                self._top,
+                *files[index],
+                files[index][0] in links,
+                self._algorithms,
+                part=part,
+                shard_size=self._shard_size,
+            )
+            for index, part in parts
+        ]
+
+        of_files: list[dict[tuple[int, int], Answer | None]] = [{} for _ in files]
+        for index, part in parts:
+            of_files[index][part] = None
 
         def settle_file(number: int, said: list[Answer] | Died) -> None:
             if isinstance(said, Died) and said.signal == _BUS_ERROR:
                 # Cut short, or on a bad disk: reading says which.
                 said = tasks[number](_ignore)
-            settle(number, _died(said) if isinstance(said, Died) else said[0])
+            index, part = parts[number]
+            answer = _died(said) if isinstance(said, Died) else said[0]
+            if not self._shard_size:
+                settle(index, answer)
+                return
+            of_files[index][part] = answer
+            if None not in of_files[index].values():
+                settle(index, _joined([each for each in of_files[index].values() if each]))
 
         if self._executor is not None:
             self._on_executor(tasks, settle_file)
@@ -230,6 +295,13 @@ class _Engine:
             self._here(tasks, settle_file)
         else:
             self._in_threads(tasks, settle_file)
+
+    def _parts(self, size: int) -> list[tuple[int, int]]:
+        """Where a file is cut for several to work on it: between shards."""
+        if not self._shard_size:
+            return [(0, size)]
+        step = self._shard_size * max(1, _PART_BYTES // self._shard_size)
+        return [(start, min(start + step, size)) for start in range(0, size, step)]
 
     def _tick(self, count: int) -> None:
         self._done += count

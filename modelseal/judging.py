@@ -9,7 +9,7 @@ from modelseal.report import Report, Voice
 from modelseal.structs import Signature, SignedManifest
 from modelseal.trust import PublisherRegistry
 
-_HINT_NOBODY = (
+HINT_NOBODY = (
     "'modelseal trust add ID --key PATH' trusts a publisher; '--key PATH' checks with a key alone"
 )
 _HINT_TIME = "a store of your own that saw it in time counts: name it with '--store DIR'"
@@ -63,7 +63,7 @@ def judge(
         _refuse(report, own, known)
     elif report.counted < report.required:
         alone = trust is not None and own.reason is not None and not report.counted
-        _refuse(report, own if alone else _too_few(report), known)
+        _refuse(report, own if alone else too_few(report), known)
     else:
         _accept(report, trusting=trust is not None)
 
@@ -104,10 +104,11 @@ def _refuse(report: Report, voice: Voice, known: Trust) -> None:
                 "if it is yours, name its store with '--store DIR'"
             )
             return
-    report.hints.append(_HINT_NOBODY)
+    report.hints.append(HINT_NOBODY)
 
 
-def _too_few(report: Report) -> Voice:
+def too_few(report: Report) -> Voice:
+    """What there is to say where fewer publishers signed than are needed."""
     count = f"{report.counted} trusted publisher{'s' if report.counted != 1 else ''}"
     message = f"signed by {count}, and {report.required} are needed"
     without = [f"'{v.signer_id}' ({v.reason})" for v in report.voices if v.reason is not None]

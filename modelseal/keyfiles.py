@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -46,16 +46,23 @@ class KeyManager:
             _unlink_ours(public_path, public_key)
             raise
 
-    def load_private_key(self, path: fileio.Location, password: bytes | None = None) -> bytes:
+    def load_private_key(
+        self,
+        path: fileio.Location,
+        password: bytes | None = None,
+        *,
+        curves: Collection[str] = keys.CURVES,
+    ) -> bytes:
         """Read a private key (PKCS#8, SEC1 or OpenSSH), and check at once that it can be used.
 
+        curves: of ECDSA, those that may be used.
         Returns the file's bytes, encrypted if they were.
         Raises OSError; PassphraseError for a missing or wrong password; KeyLoadError for what is
         no Ed25519 or P-256 private key. The last two are ValueErrors.
         """
         data = fileio.read_bounded(path, keys.KEY_LIMIT)
-        with _naming(path):
-            keys.load_private(data, password)
+        with naming(path):
+            keys.load_private(data, password, curves=curves)
         return data
 
     def load_public_key(self, path: fileio.Location) -> bytes:
@@ -91,10 +98,12 @@ def exposed(path: fileio.Location) -> bool:
     return os.name == "posix" and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
 
 
-def check_public(data: bytes, path: fileio.Location) -> None:
+def check_public(
+    data: bytes, path: fileio.Location, *, curves: Collection[str] = keys.CURVES
+) -> None:
     """Refuse bytes read from `path` that are no public key to trust. Raises KeyLoadError."""
-    with _naming(path):
-        keys.load_public(data)
+    with naming(path):
+        keys.load_public(data, curves=curves)
 
 
 def load_public_half(
@@ -107,7 +116,7 @@ def load_public_half(
     Raises as `KeyManager.load_private_key`.
     """
     data = fileio.read_bounded(path, keys.KEY_LIMIT)
-    with _naming(path):
+    with naming(path):
         if not keys.is_private(data):
             return keys.load_public(data)
         shown = None if proven else keys.shown_public(data)
@@ -119,7 +128,7 @@ def load_public_half(
 
 def load_private(path: fileio.Location, data: bytes, passphrase: bytes | None) -> keys.PrivateKey:
     """The key in bytes that were read from `path`. Raises as `KeyManager.load_private_key`."""
-    with _naming(path):
+    with naming(path):
         return keys.load_private(data, passphrase)
 
 
@@ -145,7 +154,7 @@ def replace_private(path: fileio.Location, old: bytes, new: bytes) -> None:
 
 
 @contextmanager
-def _naming(path: fileio.Location) -> Iterator[None]:
+def naming(path: fileio.Location) -> Iterator[None]:
     """Let an error about a key say which file it is in."""
     try:
         yield

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Collection
 from typing import Final
 
 from cryptography.exceptions import InternalError, InvalidTag, UnsupportedAlgorithm
@@ -19,6 +20,11 @@ from modelseal.structs import SignatureAlgorithm
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
+
+CURVES: Final = ("secp256r1",)
+"""Of ECDSA, what manifests are signed with."""
+OMS_CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
+"""The same for bundles."""
 
 KEY_LIMIT: Final = 1 << 20
 """Bytes of a key file; a larger file is refused unread."""
@@ -116,9 +122,12 @@ def algorithm_of(key: PrivateKey | PublicKey) -> SignatureAlgorithm:
     return SignatureAlgorithm.ecdsa_p256
 
 
-def load_private(data: bytes, passphrase: bytes | None = None) -> PrivateKey:
+def load_private(
+    data: bytes, passphrase: bytes | None = None, *, curves: Collection[str] = CURVES
+) -> PrivateKey:
     """Load a PKCS#8, SEC1 or OpenSSH private key; a passphrase it doesn't need is ignored.
 
+    curves: of ECDSA, those that may be used.
     Raises PassphraseError where one is missing or wrong, KeyLoadError for anything else.
     """
     label = _label(data)
@@ -138,9 +147,9 @@ def load_private(data: bytes, passphrase: bytes | None = None) -> PrivateKey:
         raise KeyLoadError("the private key is damaged, or of an unknown kind") from None
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key
-    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in curves:
         return key
-    raise KeyLoadError(f"{_kind(key)} private key can't be used", hint=_HINT_KINDS)
+    raise KeyLoadError(f"{kind(key)} private key can't be used", hint=_HINT_KINDS)
 
 
 def is_private(data: bytes) -> bool:
@@ -178,9 +187,10 @@ def _parse_private(data: bytes, passphrase: bytes | None) -> object:
     return serialization.load_pem_private_key(data, passphrase)
 
 
-def load_public(data: bytes) -> PublicKey:
+def load_public(data: bytes, *, curves: Collection[str] = CURVES) -> PublicKey:
     """Load a PEM (SubjectPublicKeyInfo) or OpenSSH public key that may be trusted.
 
+    curves: of ECDSA, those that may be used.
     Raises KeyLoadError for anything else, Ed25519 points of small order and encodings that are
     not canonical among it (RFC 8032, section 5.1.3).
     """
@@ -199,21 +209,36 @@ def load_public(data: bytes) -> PublicKey:
     if isinstance(key, ed25519.Ed25519PublicKey):
         _check_point(key)
         return key
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in curves:
         return key
-    raise KeyLoadError(f"{_kind(key)} public key can't be used", hint=_HINT_KINDS)
+    raise KeyLoadError(f"{kind(key)} public key can't be used", hint=_HINT_KINDS)
 
 
-def load_embedded(text: str) -> PublicKey:
+def is_for_bundles(data: bytes) -> bool:
+    """Whether bytes are a public key that can be used with bundles, if with nothing else."""
+    try:
+        load_public(data, curves=OMS_CURVES)
+    except KeyLoadError:
+        return False
+    return True
+
+
+def is_for_bundles_alone(key: PublicKey) -> bool:
+    """Whether no manifest can be signed with it."""
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name not in CURVES
+
+
+def load_embedded(text: str, *, curves: Collection[str] = CURVES) -> PublicKey:
     """Load a public key given as base64 of its PEM, as manifests and registries hold it.
 
+    curves: as for `load_public`.
     Raises KeyLoadError.
     """
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise KeyLoadError("the public key is not valid base64") from None
-    return load_public(data)
+    return load_public(data, curves=curves)
 
 
 def _check_point(key: ed25519.Ed25519PublicKey) -> None:
@@ -264,7 +289,7 @@ def _found(data: bytes, label: str) -> str:
     return "this is empty" if not data else "this is neither PEM nor OpenSSH"
 
 
-def _kind(key: object) -> str:
+def kind(key: object) -> str:
     """An unusable key's kind, with its article."""
     if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         return f"an ECDSA {key.curve.name}"

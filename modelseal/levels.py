@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from modelseal import fileio, publishers
+from modelseal import fileio, keys, publishers
 from modelseal.errors import Reason, StoreDamagedError
 from modelseal.report import Voice
 from modelseal.structs import SignedManifest, TrustedPublisher
@@ -124,9 +124,36 @@ class Trust:
                 return Voice(signer, reason=Reason.PUBLISHER_REVOKED, message=gone)
             message = f"'{signer}' is not a trusted publisher"
             return Voice(signer, reason=Reason.SIGNER_UNTRUSTED, message=message)
-        publisher, level = found
         now = datetime.now(UTC)
-        verdict = publishers.judge(publisher, signed, now=now, seen=lambda: self._seen(signed, now))
+        verdict = publishers.judge(found[0], signed, now=now, seen=lambda: self._seen(signed, now))
+        return self._voice(*found, verdict)
+
+    def judge_key(self, fits: Callable[[keys.PublicKey], bool], model_name: str) -> Voice | None:
+        """What a signature is worth that names no signer, as those of bundles.
+
+        fits: whether it is well made with a key. Returns what the first publisher has to say for
+        it whom a key that fits belongs to; None where there is none.
+        """
+        now = datetime.now(UTC)
+        voices = []
+        for level in self.levels:
+            for publisher in level.registry.list_publishers() if level.grants else ():
+                if self.find(publisher.publisher_id) != (publisher, level):
+                    continue  # a nearer level says otherwise
+                for said in publishers.all_keys(publisher):
+                    if fits(publishers.load_key(said.public_key)):
+                        verdict = publishers.judge_use(
+                            publisher, said, model_name, now=now, seen=lambda: now
+                        )
+                        voices.append(self._voice(publisher, level, verdict))
+        counting = [voice for voice in voices if voice.reason is None]
+        return next(iter(counting or voices), None)
+
+    def _voice(
+        self, publisher: TrustedPublisher, level: Level, verdict: publishers.Verdict
+    ) -> Voice:
+        """A verdict, with what is said of the publisher or the key at other levels."""
+        signer = publisher.publisher_id
         reason, message = verdict.reason, verdict.message
         if reason is not Reason.SIGNATURE_INVALID:
             # Said of it elsewhere, or of its key under another name.

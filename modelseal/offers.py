@@ -244,6 +244,7 @@ def _signers(prefix: str, args: Namespace) -> Offers:
 _BY_NAME: dict[str, Kind] = {
     "file": _ending(*_KEYS, ".json", "allowed_signers"),
     "--framework": _nothing,
+    "--identity": _nothing,
     "--key": _ending(*_KEYS),
     "--manifest": _ending(*_MANIFESTS),
     "--registry": _ending(".json"),

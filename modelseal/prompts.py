@@ -1,6 +1,7 @@
 """Where passphrases come from: a file, the environment, or the terminal. Never the command line."""
 
 import os
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from modelseal import fileio, output
@@ -64,14 +65,19 @@ def ask(what: str, way: _Way = _OLD) -> bytes:
             raise PassphraseError(message, hint=way.hint) from None
 
 
-def unlock(path: str, passphrase_file: str | None) -> tuple[bytes, bytes | None]:
-    """A private key file's bytes, and the passphrase that opens it where it needs one."""
+def unlock(
+    path: str, passphrase_file: str | None, **which: Collection[str]
+) -> tuple[bytes, bytes | None]:
+    """A private key file's bytes, and the passphrase that opens it where it needs one.
+
+    which: `curves`, as for `KeyManager.load_private_key`.
+    """
     from modelseal import keyfiles, keys
 
     passphrase = given(passphrase_file)
     if passphrase is None and keys.is_encrypted(fileio.read_bounded(path, keys.KEY_LIMIT)):
         passphrase = ask(f"Passphrase for '{path}'")
-    return keyfiles.KeyManager().load_private_key(path, passphrase), passphrase
+    return keyfiles.KeyManager().load_private_key(path, passphrase, **which), passphrase
 
 
 def ask_twice() -> bytes:

@@ -33,6 +33,11 @@ def as_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
+def load_key(text: str) -> keys.PublicKey:
+    """A key that a registry holds, for manifests or for bundles alone. Raises KeyLoadError."""
+    return keys.load_embedded(text, curves=keys.OMS_CURVES)
+
+
 def encode_key(key: keys.PublicKey) -> str:
     """A public key as registries hold it."""
     return base64.b64encode(keys.encode_public(key)).decode()
@@ -40,7 +45,7 @@ def encode_key(key: keys.PublicKey) -> str:
 
 def described(public_key: str, *, since: datetime, expires: datetime | None = None) -> TrustedKey:
     """A key with nothing against it. Raises KeyLoadError for one that may not be trusted."""
-    fingerprint = keys.fingerprint(keys.load_embedded(public_key))
+    fingerprint = keys.fingerprint(load_key(public_key))
     return TrustedKey(
         public_key=public_key, fingerprint=fingerprint, trusted_since=since, expires=expires
     )
@@ -53,7 +58,7 @@ def check_keys(publisher: TrustedPublisher) -> None:
     """
     prints = set()
     for said in publisher.keys:
-        if keys.fingerprint(keys.load_embedded(said.public_key)) != said.fingerprint:
+        if keys.fingerprint(load_key(said.public_key)) != said.fingerprint:
             raise KeyLoadError(f"'{said.fingerprint}' is not the fingerprint of its key")
         if said.fingerprint in prints:
             raise KeyLoadError(f"the key {said.fingerprint} is listed twice")
@@ -99,19 +104,30 @@ def judge(
     """
     name = publisher.publisher_id
     try:
-        key = keys.load_embedded(publisher.public_key)
+        key = load_key(publisher.public_key)
     except KeyLoadError as err:
         return Verdict(Reason.SIGNATURE_INVALID, f"the registry's key of '{name}': {err}")
     key, said = _signing_key(publisher, signed) or (key, current_key(publisher))
+    if keys.is_for_bundles_alone(key):
+        message = f"the key {said.fingerprint} of '{name}' is for OMS bundles alone"
+        return Verdict(Reason.SIGNATURE_INVALID, message, said.fingerprint)
     if error := signatures.check(signed, key).error:
         return Verdict(Reason.SIGNATURE_INVALID, error, said.fingerprint)
+    return judge_use(publisher, said, signed.manifest.model_name, now=now, seen=seen)
+
+
+def judge_use(
+    publisher: TrustedPublisher, said: TrustedKey, model_name: str, *, now: datetime, seen: Clock
+) -> Verdict:
+    """The same of a signature that is well made with a key of this publisher's."""
+    name = publisher.publisher_id
     if publisher.revoked_at is not None:
         message = revoked(f"publisher '{name}'", publisher.revoked_at, publisher.reason)
         return Verdict(Reason.PUBLISHER_REVOKED, message, said.fingerprint)
     reason, message = _judge_key(name, said, now, seen)
-    if reason is None and not allows(publisher, signed.manifest.model_name):
+    if reason is None and not allows(publisher, model_name):
         reason = Reason.MODEL_NOT_ALLOWED
-        message = f"'{name}' may not sign the model '{signed.manifest.model_name}'"
+        message = f"'{name}' may not sign the model '{model_name}'"
     return Verdict(reason, message, said.fingerprint)
 
 
@@ -123,7 +139,7 @@ def _signing_key(
         named = keys.fingerprint(keys.load_embedded(signed.signature.public_key))
         for said in all_keys(publisher):
             if said.fingerprint == named:
-                return keys.load_embedded(said.public_key), said
+                return load_key(said.public_key), said
     except KeyLoadError:
         pass
     return None

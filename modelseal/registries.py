@@ -29,6 +29,17 @@ def add_target(parser: ArgumentParser) -> None:
     arguments.add_lock_timeout(parser)
 
 
+def add_format(parser: ArgumentParser) -> None:
+    """What the key is for."""
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        choices=["native", "oms"],
+        default="native",
+        help="oms: also take a key for bundles alone, P-384 or P-521 (default: native)",
+    )
+
+
 def add_source(parser: ArgumentParser) -> None:
     """Which registries are read."""
     parser.add_argument("--registry", metavar="FILE", help="this registry alone, at no level")
@@ -136,13 +147,23 @@ def unknown(publisher_id: str) -> UnknownPublisherError:
     )
 
 
-def public_key(path: str) -> str:
-    """A public key file as registries hold it. Raises KeyLoadError, OSError."""
+def public_key(path: str, *, bundles: bool = False) -> str:
+    """A public key file as registries hold it. Raises KeyLoadError, OSError.
+
+    bundles: take one that can sign bundles and no manifests, too.
+    """
     from modelseal import keyfiles, keys, publishers
+    from modelseal.errors import KeyLoadError
 
     data = keyfiles.KeyManager().load_public_key(path)
-    keyfiles.check_public(data, path)
-    return publishers.encode_key(keys.load_public(data))
+    try:
+        keyfiles.check_public(data, path, curves=keys.OMS_CURVES if bundles else keys.CURVES)
+    except KeyLoadError as err:
+        if not bundles and keys.is_for_bundles(data):
+            hint = "it can sign OMS bundles: '--format oms' trusts it for those"
+            raise KeyLoadError(str(err), hint=hint) from None
+        raise
+    return publishers.encode_key(keys.load_public(data, curves=keys.OMS_CURVES))
 
 
 def now() -> "datetime":

@@ -5,13 +5,15 @@ from typing import NamedTuple
 import msgspec
 
 from modelseal.errors import EXIT_ERROR, EXIT_NOT_VERIFIED, EXIT_OK, Reason
+from modelseal.oms.statement import Statement
 from modelseal.structs import ModelManifest
 
 
 class Altered(NamedTuple):
     """A signed file whose content is not what was signed.
 
-    expected, actual: SHA-256 in hex; `actual` is None where there is no regular file.
+    expected, actual: digests in hex, of the file or of the first shard that differs; `actual` is
+    None where there is no regular file, or one of another size.
     note: what stands there instead, or what else is known.
     """
 
@@ -58,6 +60,7 @@ class Voice(NamedTuple):
 class Report(msgspec.Struct, kw_only=True):
     """The answer of a check is `valid`; everything else says why.
 
+    manifest: what was signed, or of a bundle the statement.
     manifest, signer_id: proven where the signature is valid and `trusted`, else what is claimed.
     signature_error: why the signature is refused.
     trusted: whether a registry binds the signer's name to the key.
@@ -74,7 +77,7 @@ class Report(msgspec.Struct, kw_only=True):
     hints: what to try next.
     """
 
-    manifest: ModelManifest
+    manifest: ModelManifest | Statement
     signer_id: str = ""
     signature_valid: bool = False
     signature_error: str = ""

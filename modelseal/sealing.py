@@ -210,7 +210,7 @@ def _survey(
         ignore=paths.normalise_all(ignore_paths),
         follow_symlinks=follow_symlinks,
     )
-    written = DEFAULT_NAME if output is None else _relative(output, model_dir)
+    written = DEFAULT_NAME if output is None else relative(output, model_dir)
     # Another run is writing its manifest, or was killed at it: no file of the model.
     found.files = [
         path
@@ -218,7 +218,7 @@ def _survey(
         if not fileio.is_temporary(path, written)
         and not fileio.is_temporary(path, written + tree.COSIGNED_SUFFIX)
     ]
-    _refuse_oddities(found, model_dir)
+    refuse_oddities(found, model_dir)
     if warn:
         for path in found.outside:
             warn(outside_warning(path, found.links[path]))
@@ -332,7 +332,7 @@ def decode(data: bytes, name: str) -> SignedManifest:
 
 def exclusions(model_dir: fileio.Location, *own: fileio.Location | None) -> frozenset[str]:
     """What is no part of the model: the names left out at its root, and its own documents."""
-    return tree.ROOT_EXCLUSIONS | {_relative(path, model_dir) for path in own if path}
+    return tree.ROOT_EXCLUSIONS | {relative(path, model_dir) for path in own if path}
 
 
 def _left_out(model_dir: fileio.Location, output: fileio.Location | None) -> frozenset[str]:
@@ -341,8 +341,8 @@ def _left_out(model_dir: fileio.Location, output: fileio.Location | None) -> fro
     return exclusions(model_dir, output, side if cosigning.is_cosignatures(side) else None)
 
 
-def _relative(manifest: fileio.Location, model_dir: fileio.Location) -> str:
-    """A manifest's path relative to the model; it begins with `..` where it lies elsewhere."""
+def relative(manifest: fileio.Location, model_dir: fileio.Location) -> str:
+    """A file's path relative to the model; it begins with `..` where it lies elsewhere."""
     # A relative path needs the current directory, which may be gone.
     with fileio.naming("find", model_dir):
         top = os.path.realpath(model_dir)
@@ -363,8 +363,15 @@ def save(signed: SignedManifest, path: fileio.Location) -> None:
     fileio.write_tidy(path, data, beside=cosigning.side_path(path))
 
 
-def check_output(path: fileio.Location) -> None:
+def check_output(
+    path: fileio.Location,
+    *,
+    beginnings: tuple[bytes, ...] = (b'{"manifest":', b'{"signature":'),
+    kind: str = "signed manifest",
+) -> None:
     """Refuse to write where something else would be lost, or where there is no directory.
+
+    beginnings: of what may be replaced, without its white space. kind: what it is called.
 
     Raises OverwriteError, OSError.
     """
@@ -375,23 +382,23 @@ def check_output(path: fileio.Location) -> None:
             f"'{os.fspath(path)}' is a symbolic link, and would be replaced",
             hint="name the file that it leads to with '--output'",
         )
-    if os.path.lexists(path) and not _is_manifest(path):
+    if os.path.lexists(path) and not _begins(path, beginnings):
         raise OverwriteError(
-            f"'{os.fspath(path)}' exists and is not a signed manifest",
+            f"'{os.fspath(path)}' exists and is not a {kind}",
             hint="name another file with '--output'",
         )
 
 
-def _is_manifest(path: fileio.Location) -> bool:
-    """Whether a file begins as a signed manifest does: enough to tell it from a model's file."""
+def _begins(path: fileio.Location, beginnings: tuple[bytes, ...]) -> bool:
+    """Whether a file begins as ours do: enough to tell it from a model's file."""
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
         beginning = b"".join(file.read(256).split())
-    return beginning.startswith((b'{"manifest":', b'{"signature":'))
+    return beginning.startswith(beginnings)
 
 
-def _refuse_oddities(found: tree.Tree, model_dir: fileio.Location) -> None:
+def refuse_oddities(found: tree.Tree, model_dir: fileio.Location) -> None:
     """Raise for the first thing that can't be signed, as the walk sorted it."""
     for path, error in found.unlistable:
         error.add_note(f"cannot read '{path}'")
@@ -409,6 +416,6 @@ def outside_warning(path: str, target: str) -> str:
 
 def hint_for(odd: tree.Irregular) -> str:
     """What may help where a link stands in a model."""
-    if odd.kind != tree.SYMBOLIC_LINK:
+    if odd.kind not in (tree.SYMBOLIC_LINK, tree.LINK_OUT):
         return ""
     return _HINT_SNAPSHOT if "../blobs/" in odd.target else _HINT_LINK

@@ -69,6 +69,11 @@ class FileEntry(Document, frozen=True, kw_only=True, gc=False):
             )
         paths.check(self.path)
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The same in the form of all formats: one digest, for the whole file."""
+        return (self.sha256_hash,)
+
 
 class ModelManifest(Document, frozen=True, kw_only=True):
     """What is signed: every file of a model, and what the publisher says of it.

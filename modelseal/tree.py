@@ -32,6 +32,9 @@ SYMBOLIC_LINK: Final = "symbolic link"
 NOT_UTF8: Final = "name that is not valid UTF-8"
 """The kind of what no manifest can name."""
 
+LINK_OUT: Final = "symbolic link out of the model"
+"""The kind of a link that is followed inside the model alone."""
+
 _KINDS: Final = {
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: SYMBOLIC_LINK,
@@ -114,6 +117,22 @@ def walk(
     return walker.tree
 
 
+def alone(file: str | os.PathLike[str], *, follow_symlinks: bool = False) -> tuple[str, Tree]:
+    """A model that is one file: the directory it lies in, and a tree of it alone.
+
+    follow_symlinks: as for `walk`.
+    Raises ModelError where `file` does not exist.
+    """
+    top, name = os.path.split(os.fsencode(file))
+    with suppress(FileNotFoundError), os.scandir(top or b".") as entries:
+        for entry in entries:
+            if entry.name == name:
+                walker = _Walker(top or b".", frozenset(), frozenset(), follow_symlinks)
+                walker.take(entry)
+                return os.fsdecode(top or b"."), walker.tree
+    raise ModelError(f"model '{os.fspath(file)}' does not exist")
+
+
 class _Walker:
     def __init__(
         self, top: bytes, exclude: frozenset[str], ignore: frozenset[str], follow: bool
@@ -150,6 +169,19 @@ class _Walker:
         except OSError as err:
             self.tree.unlistable.append(Unlistable(directory or ".", err))
         return subdirectories
+
+    def take(self, entry: os.DirEntry[bytes]) -> None:
+        """Sort one entry at the top into the tree, whatever it is but a directory."""
+        try:
+            path = entry.name.decode()
+        except UnicodeDecodeError:
+            self._note_name("", entry.name)
+            return
+        if entry.is_file(follow_symlinks=False) and not name_fault(path):
+            self.tree.files.append(path)
+        else:
+            self._judge(path, entry)
+            self.tree.outside.clear()  # there is no model around it to lead out of
 
     def _note_name(self, prefix: str, name: bytes) -> None:
         path = prefix + name.decode(errors="backslashreplace")

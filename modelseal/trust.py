@@ -1,7 +1,7 @@
 """Registries: publishers, and the keys that speak for them, in a file."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -57,22 +57,27 @@ class PublisherRegistry:
         Raises KeyLoadError, a ValueError, for a key that may not be trusted; StoreLockedError;
         OSError. Nothing has changed then.
         """
-        _check(publisher)
+        _check(publisher, keys.CURVES)
         self._change(lambda known: {**known, publisher.publisher_id: publisher})
 
     def add_publishers(
-        self, added: Iterable[TrustedPublisher], *, replacing: Iterable[str] = ()
+        self,
+        added: Iterable[TrustedPublisher],
+        *,
+        replacing: Iterable[str] = (),
+        curves: Collection[str] = keys.CURVES,
     ) -> None:
         """Add several in one step.
 
-        replacing: the ids that may be there already. Raises as `add_publisher`; FormatError where
+        replacing: the ids that may be there already.
+        curves: of ECDSA, those of the keys. Raises as `add_publisher`; FormatError where
         another one is there by now, or one is given twice.
         """
         wanted = list(added)
         free = set(replacing)
         for publisher in wanted:
             try:
-                _check(publisher)
+                _check(publisher, curves)
             except KeyLoadError as err:
                 said = f"publisher '{publisher.publisher_id}': {err}"
                 raise KeyLoadError(said, hint=err.hint) from None
@@ -102,7 +107,7 @@ class PublisherRegistry:
             if publisher_id not in known:
                 raise UnknownPublisherError(f"publisher '{publisher_id}' is not in the registry")
             made.append(change(known[publisher_id]))
-            _check(made[0])
+            _check(made[0], keys.OMS_CURVES)
             return {**known, publisher_id: made[0]}
 
         self._change(changed)
@@ -183,8 +188,8 @@ def decode(data: bytes, name: str) -> list[TrustedPublisher]:
     return listed
 
 
-def _check(publisher: TrustedPublisher) -> None:
-    keys.load_embedded(publisher.public_key)
+def _check(publisher: TrustedPublisher, curves: Collection[str]) -> None:
+    keys.load_embedded(publisher.public_key, curves=curves)
     publishers.check_keys(publisher)
 
 

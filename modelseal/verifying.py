@@ -144,7 +144,9 @@ class ModelVerifier:
                 exclude=exclusions(model_dir, manifest_path, *cosigned.beside),
                 ignore=paths.normalise_all(ignore_paths),
                 follow_symlinks=follow_symlinks,
-                recorded=_recorded(report, store) if precheck and store is not None else {},
+                recorded=_recorded(report, store, signed_manifest.manifest)
+                if precheck and store is not None
+                else {},
                 **how,
             )
             if ignore_unsigned_files:
@@ -176,14 +178,14 @@ def _question_time(report: Report, created_at: datetime) -> None:
         report.warnings.append(f"created_at {said} is too long ago to be true")
 
 
-def _recorded(report: Report, store: "Store") -> dict[str, bytes]:
+def _recorded(report: Report, store: "Store", manifest: ModelManifest) -> dict[str, bytes]:
     """Path → BLAKE3, where the store has one for the content that was signed."""
-    by_sha256 = store.blake3({bytes.fromhex(e.sha256_hash) for e in report.manifest.files})
+    by_sha256 = store.blake3({bytes.fromhex(e.sha256_hash) for e in manifest.files})
     if not by_sha256:
         report.warnings.append("the store has no BLAKE3 of this model: nothing to check first")
     return {
         entry.path: by_sha256[digest]
-        for entry in report.manifest.files
+        for entry in manifest.files
         if (digest := bytes.fromhex(entry.sha256_hash)) in by_sha256
     }
 

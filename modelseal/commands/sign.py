@@ -8,11 +8,15 @@ from modelseal.errors import EXIT_OK, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from modelseal.bundling import Bundled
     from modelseal.store import Store
 
 DESCRIPTION = """\
 Hash every file of a model directory, name them all in a manifest, and sign it. Left out at the top
-of the directory: .git, .modelseal, signed_manifest.json, model.sig."""
+of the directory: .git, .modelseal, signed_manifest.json, model.sig. With --format oms the result is
+a bundle as OpenSSF Model Signing specifies it, for other tools to verify; see modelseal-oms(7)."""
 
 EXAMPLES = """\
 modelseal sign --model-dir my-model --key keys/private.pem \\
@@ -21,12 +25,36 @@ modelseal sign --model-dir my-model --key ~/.ssh/id_ed25519 \\
     --signer-id alice@example.com --model-name my-classifier \\
     --model-version 1.0.0 --framework pytorch
 modelseal sign --model-dir hub/models--a--b/snapshots/1f2e --follow-symlinks \\
-    --key keys/private.pem --signer-id ci@example.com --output b.signed.json"""
+    --key keys/private.pem --signer-id ci@example.com --output b.signed.json
+modelseal sign --model-dir my-model --format oms --key key.pem \\
+    --certificate cert.pem --certificate-chain intermediate.pem"""
+
+_NATIVE_ALONE: dict[str, object] = {
+    "signer_id": None,
+    "model_name": "",
+    "model_version": "0.0.0",
+    "framework": "unknown",
+    "author": "",
+    "description": "",
+    "incremental": False,
+    "precheck": None,
+    "allow_version_reuse": False,
+}
+_OMS_ALONE: dict[str, object] = {
+    "certificate": None,
+    "certificate_chain": [],
+    "hash": "sha256",
+    "shard_size": 0,
+}
+"""Options that one format has, with the value that says nothing."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Define the command's options."""
     parser.add_argument("--model-dir", metavar="DIR", required=True, help="model to sign")
+    parser.add_argument(
+        "--format", choices=["native", "oms"], default="native", help="default: native"
+    )
     arguments.add_signer(parser)
     parser.add_argument(
         "--model-name", metavar="NAME", default="", help="default: the directory's name"
@@ -38,12 +66,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--author", metavar="TEXT", default="", help="who made the model")
     parser.add_argument("--description", metavar="TEXT", default="", help="what the model is")
     parser.add_argument(
-        "--output", metavar="PATH", help="default: signed_manifest.json in the model directory"
+        "--output",
+        metavar="PATH",
+        help="default: signed_manifest.json, of OMS model.sig, in the model directory",
     )
     arguments.add_passphrase_file(parser)
     arguments.add_walk(parser)
     arguments.add_store(parser)
     arguments.add_lock_timeout(parser)
+    _add_oms(parser)
     parser.add_argument("--no-store", action="store_true", help="keep the seal in no store")
     parser.add_argument(
         "--incremental",
@@ -66,18 +97,105 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors alone")
 
 
-def run(args: Namespace) -> int:
-    """Sign, and write the signed manifest."""
-    from modelseal import keyfiles, sealing
+def _add_oms(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--certificate", metavar="PEM", help="of OMS: sign with this certificate of the key"
+    )
+    parser.add_argument(
+        "--certificate-chain",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="of OMS: certificates above it, to lie in the bundle (repeatable)",
+    )
+    parser.add_argument(
+        "--hash",
+        choices=["sha256", "blake2b", "blake3"],
+        default="sha256",
+        help="of OMS: digest of the files (default: sha256)",
+    )
+    parser.add_argument(
+        "--shard-size",
+        metavar="BYTES",
+        nargs="?",
+        type=arguments.size,
+        const=1_000_000_000,
+        default=0,
+        help="of OMS: cut files into shards, hashed each for itself; 128MiB is a size, too "
+        "(without one: 1,000,000,000 bytes)",
+    )
 
+
+def run(args: Namespace) -> int:
+    """Sign, and write the signed manifest or the bundle."""
+    oms = args.format == "oms"
+    for name, silent in (_NATIVE_ALONE if oms else _OMS_ALONE).items():
+        if getattr(args, name) != silent:
+            other = "the native format" if oms else "--format oms"
+            raise UsageError(f"--{name.replace('_', '-')} is for {other} alone")
     store = _store(args)
+    return _sign_bundle(args, store) if oms else _sign(args, store)
+
+
+def _sign_bundle(args: Namespace, store: "Store | None") -> int:
+    from modelseal import bundling, keys
+
+    found = defaults.find(args, store, args.model_dir)
+    sources = defaults.name_signer(args, found, store, args.model_dir, needed=("key",))
+    key, passphrase = _unlock(args, curves=keys.OMS_CURVES)
+    if args.output is None and os.path.isfile(args.model_dir):
+        raise UsageError("--output is needed where a model is one file")
+    path = args.output or os.path.join(args.model_dir, bundling.DEFAULT_NAME)
+    with output.progress("hashing", quiet=args.quiet) as progress:
+        bundled = bundling.sign_model(
+            args.model_dir,
+            key,
+            path,
+            password=passphrase,
+            certificate=arguments.load_certificates(args.certificate) if args.certificate else b"",
+            certificate_chain=[
+                arguments.load_certificates(each) for each in args.certificate_chain
+            ],
+            algorithm=args.hash,
+            shard_size=args.shard_size,
+            if_changed=args.if_changed,
+            ignore_paths=args.ignore_path,
+            follow_symlinks=args.follow_symlinks,
+            warn=output.warning,
+            jobs=args.jobs,
+            fork=True,
+            progress=progress,
+        )
+    if args.quiet:
+        return EXIT_OK
+    if bundled.changed:
+        output.line(f"Bundle written to: {path}")
+        _print_bundle(bundled)
+        output.rows(*[(f"  {label}", value) for label, value in sources])
+    else:
+        output.line(f"Unchanged since it was signed: {path}")
+    return EXIT_OK
+
+
+def _print_bundle(bundled: "Bundled") -> None:
+    from modelseal import keys
+
+    output.line(f"  Files    : {len(bundled.statement.files)}")
+    output.line(f"  Total    : {bundled.size:,} bytes")
+    if bundled.signer:
+        output.line(f"  Signer   : {bundled.signer}")
+    output.line(f"  Key      : {keys.fingerprint(bundled.key)}")
+    output.line(f"  Algorithm: ecdsa_p{bundled.key.key_size}, {bundled.statement.algorithm}")
+
+
+def _sign(args: Namespace, store: "Store | None") -> int:
+    from modelseal import sealing
+
     found = defaults.find(args, store, args.model_dir)
     sources = defaults.name_signer(args, found, store, args.model_dir)
     if args.precheck is None:
         args.precheck = store is not None and bool(found["precheck"].value)
-    key, passphrase = prompts.unlock(args.key, args.passphrase_file)
-    if keyfiles.exposed(args.key):
-        output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
+    key, passphrase = _unlock(args)
     path = args.output or os.path.join(args.model_dir, sealing.DEFAULT_NAME)
     new_store = store is not None and not os.path.lexists(store.path)
     with output.progress("hashing", quiet=args.quiet) as progress:
@@ -146,3 +264,12 @@ def _store(args: Namespace) -> "Store | None":
         return None
     path = os.path.join(os.path.abspath(args.model_dir), ".modelseal")
     return Store(path, lock_timeout=args.lock_timeout)
+
+
+def _unlock(args: Namespace, **which: "Collection[str]") -> tuple[bytes, bytes | None]:
+    from modelseal import keyfiles
+
+    key, passphrase = prompts.unlock(args.key, args.passphrase_file, **which)
+    if keyfiles.exposed(args.key):
+        output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
+    return key, passphrase

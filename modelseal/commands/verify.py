@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from modelseal import arguments, defaults, output
 from modelseal.errors import (
     FormatError,
+    KeyLoadError,
     ModelError,
     Reason,
     StoreError,
@@ -15,6 +16,9 @@ from modelseal.errors import (
 )
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from modelseal.opening import Means
     from modelseal.report import Altered, Report
     from modelseal.store import Store
     from modelseal.structs import SignedManifest
@@ -30,6 +34,10 @@ modelseal verify --manifest my-model/signed_manifest.json \\
     --registry trust.json --model-dir my-model --quiet
 modelseal verify --manifest m.json --key alice.pem --model-dir my-model \\
     --json | jq .reason"""
+
+
+_IDENTITY = ("identity", "identity_provider", "trust_root")
+_OMS_ALONE = ("certificate_chain", *_IDENTITY)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -60,6 +68,25 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=0,
         help="so many different trusted publishers must have signed, cosigners among them",
     )
+    parser.add_argument(
+        "--certificate-chain",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="of an OMS bundle signed with a certificate: roots to trust (repeatable; default: "
+        "the system's)",
+    )
+    parser.add_argument(
+        "--identity", metavar="ID", help="of a keyless OMS bundle: who must have signed"
+    )
+    parser.add_argument(
+        "--identity-provider", metavar="URL", help="with --identity: who must have vouched for that"
+    )
+    parser.add_argument(
+        "--trust-root",
+        metavar="FILE",
+        help="with --identity: trust root of a private instance (default: the public one)",
+    )
     parser.add_argument("--model-dir", metavar="DIR", help="model to check, file by file")
     parser.add_argument(
         "--ignore-unsigned-files",
@@ -89,6 +116,11 @@ def run(args: Namespace) -> int:
     from modelseal import keyfiles, verifying
 
     signed, store, manifest_path = _subject(args)
+    if isinstance(signed, bytes):
+        return _verify_bundle(args, signed, manifest_path)
+    for name in _OMS_ALONE:
+        if getattr(args, name):
+            raise UsageError(f"{_option(name)} is for OMS bundles, this is a signed manifest")
     public = None
     if args.key is not None:  # an empty one is a mistake, not a wish to go without
         public = keyfiles.KeyManager().load_public_key(args.key)
@@ -125,13 +157,113 @@ def run(args: Namespace) -> int:
     return report.exit_code
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _required(setting: object) -> int:
     """1, the default, asks for no more than the command line does."""
     return setting if isinstance(setting, int) and setting > 1 else 0
 
 
-def _subject(args: Namespace) -> "tuple[SignedManifest, Store | None, str | None]":
-    """What is checked: the signed manifest, the store that knows of it, and where it lies."""
+def _verify_bundle(args: Namespace, data: bytes, path: str | None) -> int:
+    from modelseal import opening
+
+    for name in ("precheck", "no_rollback"):
+        if getattr(args, name):
+            raise UsageError(f"{_option(name)} is for manifests, this is an OMS bundle")
+    _refuse_mixtures(args)
+    with output.progress("hashing") as progress:
+        report = opening.verify_model(
+            args.model_dir,
+            data,
+            _means(args, data),
+            path=path,
+            ignore_paths=args.ignore_path,
+            ignore_unsigned_files=args.ignore_unsigned_files,
+            follow_symlinks=args.follow_symlinks,
+            jobs=args.jobs,
+            fork=True,
+            progress=progress,
+        )
+    if args.json:
+        output.document(_as_json(report))
+    else:
+        _print(report, files=args.model_dir is not None, quiet=args.quiet)
+    return report.exit_code
+
+
+def _refuse_mixtures(args: Namespace) -> None:
+    """A bundle is signed in one of three ways, and checked in that one."""
+    keyless = [getattr(args, name) for name in _IDENTITY]
+    if any(value is not None for value in keyless) and not all(keyless[:2]):
+        raise UsageError("--identity and --identity-provider go together")
+    ways = {
+        "--identity": args.identity is not None,
+        "--certificate-chain": bool(args.certificate_chain),
+        "--key or --registry": args.key is not None or args.registry is not None,
+    }
+    given = [way for way, said in ways.items() if said]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} goes without {given[1]}")
+
+
+def _means(args: Namespace, data: bytes) -> "Means":
+    """What the command line, the registries and the system have to check a bundle with."""
+    from modelseal import keyfiles, keys
+    from modelseal.oms import bundle, certificates
+    from modelseal.opening import Means
+
+    is_certified = bundle.decode(data).method == "certificate"
+    trust = arguments.find_trust(args, None, args.model_dir or ".")
+    found = defaults.find(args, None, args.model_dir)
+    require = args.require or _required(found["require"].value)
+    if any(getattr(args, name) is not None for name in _IDENTITY):
+        return Means(
+            identity=args.identity,
+            provider=args.identity_provider,
+            trust_root=args.trust_root,
+            background=trust,
+            require=require,
+        )
+    if args.certificate_chain:
+        chains = [arguments.load_certificates(path) for path in args.certificate_chain]
+        roots = [each for chain in chains for each in certificates.load_pem(chain)]
+        return Means(roots=roots, background=trust, require=require)
+    if args.key is None and args.registry is None and is_certified:
+        return Means(roots=_system_roots(), background=trust, require=require)
+    if args.key is None:
+        return Means(registry=trust, require=require)
+    public = keyfiles.KeyManager().load_public_key(args.key)
+    keyfiles.check_public(public, args.key, curves=keys.OMS_CURVES)
+    if args.registry is None:
+        return Means(public_key=public, background=trust, require=require)
+    return Means(public_key=public, registry=trust, require=require)
+
+
+def _system_roots() -> "list[Certificate]":
+    import ssl
+    import warnings
+
+    from modelseal.oms import certificates
+
+    path = ssl.get_default_verify_paths().cafile
+    if path is None:
+        raise KeyLoadError(
+            "this system has no file of trusted certificates",
+            hint="name the roots with '--certificate-chain PEM'",
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what its authorities got wrong is not the user's concern
+        return certificates.load_pem(arguments.load_certificates(path))
+
+
+def _subject(args: Namespace) -> "tuple[SignedManifest | bytes, Store | None, str | None]":
+    """What is checked: the signed manifest or a bundle's bytes, the store that knows of it, and
+    where it lies.
+    """
+    from modelseal.oms import bundle
+
     start = args.model_dir or "."
     if args.revision is not None:
         store, named = arguments.find_sealed(args, args.revision, start)
@@ -140,7 +272,10 @@ def _subject(args: Namespace) -> "tuple[SignedManifest, Store | None, str | None
                 args.model_dir = _signed_where(args, store, named)
             return store.get(named), store, None
         args.manifest = named
-    signed = arguments.load_manifest(args.manifest)
+    data = arguments.load_document(args.manifest)
+    if bundle.is_bundle(data):
+        return data, None, None if args.manifest == "-" else args.manifest
+    signed = arguments.decode_manifest(data, args.manifest)
     store = None
     if args.model_dir is not None or args.store is not None:
         try:
@@ -232,7 +367,8 @@ def _print(report: "Report", *, files: bool, quiet: bool) -> None:
     if not quiet:
         output.marked(output.GOOD, "Signature: VALID")
         _print_signers(report)
-        output.line(f"  Model    : {report.manifest.model_name} v{report.manifest.model_version}")
+        version = report.manifest.model_version
+        output.line(f"  Model    : {report.manifest.model_name}{f' v{version}' if version else ''}")
     for reason, said in report.objections:
         output.marked(output.BAD, "Refused:", f" {said} ({reason})")
     if files:
@@ -244,9 +380,12 @@ def _print(report: "Report", *, files: bool, quiet: bool) -> None:
 
 
 def _print_signers(report: "Report") -> None:
-    output.line(f"  Signer   : {report.signer_id}{'' if report.trusted else ' (claimed)'}")
+    if report.signer_id:
+        output.line(f"  Signer   : {report.signer_id}{'' if report.trusted else ' (claimed)'}")
     output.line(f"  Key      : {report.fingerprint}")
-    if report.trusted:
+    if report.publisher and not report.source:
+        output.line(f"  Vouched  : by '{report.publisher}'")
+    if report.source:
         name = f" ({report.publisher})" if report.publisher else ""
         output.line(f"  Trusted  : by '{report.source}'{name}")
     shown = report.signer_id if report.trusted else ""

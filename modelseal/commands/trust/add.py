@@ -20,6 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Define the command's options."""
     parser.add_argument("id", metavar="ID", type=registries.text, help="the signer's name")
     parser.add_argument("--key", metavar="KEY", required=True, help="public key: PEM or OpenSSH")
+    registries.add_format(parser)
     parser.add_argument("--name", metavar="TEXT", type=registries.text, help="what you call them")
     parser.add_argument(
         "--expires",
@@ -47,10 +48,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Judge the key, and add the publisher."""
-    from modelseal import levels, publishers
+    from modelseal import keys, levels, publishers
     from modelseal.structs import TrustedPublisher
 
-    key = registries.public_key(args.key)
+    oms = args.format == "oms"
+    key = registries.public_key(args.key, bundles=oms)
     since = registries.now()
     said = publishers.described(key, since=since, expires=args.expires)
     level = registries.open_target(args)
@@ -76,7 +78,8 @@ def run(args: Namespace) -> int:
         if other.registry.get_publisher(args.id) is not None:
             output.warning(f"'{args.id}' is in '{other.path}' too: the nearer registry counts")
     registries.make_home(level)
-    level.registry.add_publishers([publisher])
+    curves = keys.OMS_CURVES if oms else keys.CURVES
+    level.registry.add_publishers([publisher], curves=curves)
     output.line(f"Trusted: {args.id}")
     output.rows(("  Key", said.fingerprint), ("  Registry", level.path))
     if level.kind == "store" and not owning.owns(args, arguments.find_store(args)):

@@ -29,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=registries.moment,
         help="the key signs nothing from then on, as 2027-01-31 or 2027-01-31T12:00:00Z",
     )
+    registries.add_format(parser)
     registries.add_target(parser)
 
 
@@ -36,7 +37,7 @@ def run(args: Namespace) -> int:
     """Replace the current key, and remember it."""
     from modelseal import levels, publishers
 
-    key = registries.public_key(args.key)
+    key = registries.public_key(args.key, bundles=args.format == "oms")
     level = registries.holding(args, args.id)
     if level.registry.get_publisher(args.id) is None:
         raise registries.unknown(args.id)

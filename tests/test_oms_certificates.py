@@ -1,0 +1,145 @@
+"""Which certificates may sign models, and which paths lead from them to a root."""
+
+from datetime import timedelta
+
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from modelseal.errors import KeyLoadError
+from modelseal.oms import certificates
+from tests.forging import CODE_SIGNING, NOW, SERVER, Certified, authority, certify, key
+
+SIGNING = "is not for signing"
+AUTHORITY = "is that of an authority, not of a signer"
+NO_PATH = "does not lead to a trusted root"
+
+
+@pytest.fixture(scope="module")
+def root() -> Certified:
+    """Trusted."""
+    return authority("root")
+
+
+@pytest.fixture(scope="module")
+def issuer(root: Certified) -> Certified:
+    """Made by the root to make signers' certificates, and no further authority."""
+    return authority("issuer", root, path_length=0)
+
+
+def fault(*chain: Certified, roots: tuple[Certified, ...], days: float = 0) -> str:
+    """What is wrong with a path, now or some days away."""
+    return certificates.path_fault(
+        [each.certificate for each in chain],
+        [each.certificate for each in roots],
+        NOW + timedelta(days=days),
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ({"extended": CODE_SIGNING}, ""),
+        ({}, ""),
+        ({"usage": None, "extended": CODE_SIGNING}, ""),
+        ({"usage": (False, False), "extended": CODE_SIGNING}, ""),
+        ({"extended": [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]}, ""),
+        ({"authority": None}, ""),
+        ({"extended": SERVER}, SIGNING),
+        ({"usage": (False, False)}, SIGNING),
+        ({"usage": None}, SIGNING),
+        ({"usage": (False, True)}, SIGNING),
+        # It says that it is an authority, and may not act as one.
+        ({"authority": True, "extended": CODE_SIGNING}, ""),
+        ({"authority": True, "usage": (True, True)}, AUTHORITY),
+        ({"authority": True, "usage": None, "extended": CODE_SIGNING}, AUTHORITY),
+        ({"ends": -0.01}, "expired on"),
+        ({"begins": 0.5}, "is not valid before"),
+    ],
+)
+def test_who_may_sign(
+    root: Certified, issuer: Certified, made: dict[str, object], expected: str
+) -> None:
+    signer = certify("signer", issuer, **made)  # type: ignore[arg-type]
+    said = fault(signer, issuer, roots=(root,))
+    assert expected in said
+    assert bool(said) == bool(expected)
+    assert certificates.fault(signer.certificate, NOW) == said
+
+
+def test_a_path_goes_through_the_bundle_to_a_root(root: Certified, issuer: Certified) -> None:
+    signer = certify("signer", issuer)
+    assert fault(signer, issuer, roots=(root,)) == ""
+    assert fault(signer, issuer, roots=(authority("other"), root)) == ""
+    assert fault(signer, roots=(issuer,)) == ""
+    assert fault(certify("direct", root), roots=(root,)) == ""
+    assert NO_PATH in fault(signer, roots=(root,))
+    assert NO_PATH in fault(signer, issuer, roots=())
+    assert NO_PATH in fault(signer, issuer, roots=(authority("root"),))
+
+
+def test_a_root_in_the_bundle_is_no_root(root: Certified, issuer: Certified) -> None:
+    theirs = authority("theirs")
+    signer = certify("signer", theirs)
+    assert NO_PATH in fault(signer, theirs, roots=(root,))
+    alone = certify("alone", extended=CODE_SIGNING)
+    assert NO_PATH in fault(alone, alone, roots=(root,))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"extended": CODE_SIGNING},
+        {"authority": True, "extended": CODE_SIGNING},
+        {"authority": True, "usage": (True, True)},
+    ],
+)
+def test_a_signer_may_be_its_own_root(made: dict[str, object]) -> None:
+    alone = certify("alone", **made)  # type: ignore[arg-type]
+    assert fault(alone, roots=(alone,)) == ""
+    assert fault(alone, alone, roots=(alone,)) == ""
+    assert "expired on" in fault(alone, roots=(alone,), days=101)
+    assert certificates.fault(alone.certificate, NOW) == ""
+
+
+def test_all_of_the_path_is_valid_now(root: Certified) -> None:
+    for ends, begins, said in ((-0.01, -9, "expired on"), (9, 0.5, "is not valid before")):
+        late = authority("late", root, begins=begins, ends=ends)
+        assert f"'CN=late' {said}" in fault(certify("signer", late), late, roots=(root,))
+        top = authority("top", begins=begins, ends=ends)
+        assert f"'CN=top' {said}" in fault(certify("signer", top), roots=(top,))
+    signer = certify("signer", root)
+    assert fault(signer, roots=(root,), days=99) == ""
+    assert "expired on" in fault(signer, roots=(root,), days=101)
+
+
+def test_only_authorities_stand_above(root: Certified, issuer: Certified) -> None:
+    for made in (
+        certify("no-authority", root),
+        authority("no-signing", root, usage=(True, False)),
+        authority("for-servers", root, extended=SERVER),
+    ):
+        assert NO_PATH in fault(certify("signer", made), made, roots=(root,))
+    too_deep = authority("too-deep", issuer)
+    assert NO_PATH in fault(certify("signer", too_deep), too_deep, issuer, roots=(root,))
+    for_code = authority("for-code", root, extended=CODE_SIGNING)
+    assert fault(certify("signer", for_code), for_code, roots=(root,)) == ""
+
+
+def test_a_forged_issuer_is_no_issuer(root: Certified) -> None:
+    forged = authority("root", private=key())
+    signer = certify("signer", forged)
+    assert NO_PATH in fault(signer, root, roots=(root,))
+
+
+def test_what_is_no_certificate() -> None:
+    for data, said in (
+        (b"", "this is no certificate in PEM"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "damaged"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "no certificate in PEM"),
+    ):
+        with pytest.raises(KeyLoadError, match=said):
+            certificates.load_pem(data)
+    with pytest.raises(KeyLoadError, match="is damaged"):
+        certificates.load_der([b"\x30\x03\x02\x01\x01"])
+    with pytest.raises(KeyLoadError, match="more than 64"):
+        certificates.load_der([certify("x").der] * 65)
