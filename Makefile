@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+MUTANTS ?=
 FAULTS_ARGS ?=
 LOAD_ARGS ?=
 SCALE_ARGS ?=
@@ -29,6 +30,7 @@ help:
 	@echo 'make docs       regenerate completions/ and the README tour, check man/'
 	@echo 'make tour       regenerate the README tour alone'
 	@echo 'make fuzz       feed every reader with garbage (FUZZ_SECONDS=60 each, FUZZ_TARGETS="manifest key")'
+	@echo 'make mutants    change what decides, and see whether a test notices (MUTANTS="modelseal.paths.*")'
 	@echo 'make clean      remove what the other targets made'
 
 demo: $(VENV)/.runtime
@@ -74,8 +76,12 @@ tour: $(VENV)/.dev
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+mutants: $(VENV)/.mutants
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
+
 clean:
-	rm -rf $(VENV) $(VENV)-3.* demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) $(VENV)-3.* demo build dist mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache
 	find modelseal tests -name __pycache__ -type d -exec rm -rf {} +
 
 $(BIN)/python:
@@ -93,4 +99,8 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(VENV)/.fuzz: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.mutants: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutants]'
 	@touch $@ $(VENV)/.runtime
