@@ -28,7 +28,7 @@ def decode(text: str, name: str, *, now: datetime) -> tuple[list[TrustedPublishe
     """
     found: dict[str, TrustedPublisher] = {}
     foreign: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
@@ -85,7 +85,8 @@ def _line(name: str, said: TrustedKey) -> str:
 
 
 def _time(time: datetime) -> str:
-    return publishers.as_utc(time).astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
+    moment = publishers.as_utc(time).astimezone(UTC)
+    return f"{moment.year:04}{moment:%m%d%H%M%SZ}"  # %Y alone has three digits for the year 448
 
 
 def _parse(line: str) -> tuple[list[str], dict[str, str], str]:

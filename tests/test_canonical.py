@@ -145,6 +145,12 @@ def test_content_is_cut_into_pieces_between_characters(character: str) -> None:
         assert canonical(described(text)) == dumped(plain(described(text))), room
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_content_that_ends_with_a_piece(pieces: int) -> None:
+    text = "x" * (pieces * (1 << 20) - 2) + "é"
+    assert escape(text.encode()) == text[:-1].encode() + rb"\u00e9"
+
+
 @pytest.mark.parametrize("unit", ["é", "x\u2028", "xx😀", "\U0010ffff", AWKWARD])
 def test_content_of_several_pieces(unit: str) -> None:
     manifest = described(unit * (2 * MIB // len(unit.encode()) + 3))

@@ -24,6 +24,8 @@ TAKEN: Final = {
     "path": {"good"},
     "pointer": {"pointer", "hawser"},
     "config": {"all.toml", "none.toml", "loose.toml"},
+    "signers": {"two", "options", "year-448"},
+    "push": {"branch", "deletion", "tree"},
     "words": {"log", "torn", "blank", "verified", "word"},
     "outline": {"signed.json", "ecdsa.json"},
     "index": {"none"},

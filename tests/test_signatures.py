@@ -178,6 +178,14 @@ def test_ecdsa_has_one_encoding(ecdsa: Ecdsa) -> None:
         assert not signatures.verify(ecdsa.key, MESSAGE, signature), name
 
 
+def test_a_lax_decoder_would_not_do(ecdsa: Ecdsa, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours takes DER alone; if it ever takes more, one signature still has one encoding."""
+    monkeypatch.setattr(utils, "decode_dss_signature", lambda signature: (ecdsa.r, ecdsa.s))
+    assert signatures.verify(ecdsa.key, MESSAGE, pair(ecdsa.r, ecdsa.s))
+    for name, signature in _encodings(ecdsa.r, ecdsa.s).items():
+        assert not signatures.verify(ecdsa.key, MESSAGE, signature), name
+
+
 def test_ecdsa_numbers_out_of_range(ecdsa: Ecdsa) -> None:
     _, r, s = ecdsa
     fine = (r, s)

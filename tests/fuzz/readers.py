@@ -12,16 +12,28 @@ import os
 import posixpath
 import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelseal import documents, keys, lfs, openssh, paths, sealing, settings, signatures
+from modelseal import (
+    allowed_signers,
+    documents,
+    keys,
+    lfs,
+    openssh,
+    paths,
+    pushed,
+    sealing,
+    settings,
+    signatures,
+)
 from modelseal.canonical import canonical
 from modelseal.digests import SHA256
-from modelseal.errors import FormatError, KeyLoadError, StoreDamagedError
+from modelseal.errors import FormatError, GitError, KeyLoadError, StoreDamagedError
 from modelseal.hashing import FileDigest, hash_files
 from modelseal.store import Checked, Status, Store, index, layout, log, manifests, verified
 from modelseal.structs import SignedManifest
@@ -31,6 +43,7 @@ from tests.sealed import seal_directory
 Target = Callable[[bytes, Path], bool]
 
 CORPUS: Final = Path(__file__).parent / "corpus"
+_NOW: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)
 KEY: Final = ed25519.Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
 """Everybody knows it: it signs `corpus/manifest/signed.json` and nothing else."""
 
@@ -199,6 +212,55 @@ def pointer(data: bytes, scratch: Path) -> bool:
     (found,) = hash_files(scratch, ["weights.bin"], algorithms=(SHA256,), jobs=1)
     assert isinstance(found, FileDigest)
     assert (found.lfs_pointer, found.size) == (taken, len(data))
+    parsed = lfs.parse(data)
+    if parsed is not None:
+        assert taken
+        oid, size = parsed.sha256.hex(), parsed.size
+        assert data.endswith(f"spec/v1\noid sha256:{oid}\nsize {size}\n".encode())
+    return taken
+
+
+def signers(data: bytes, scratch: Path) -> bool:
+    """A list of OpenSSH's: whom we take over is on a line that says so, and can be written back."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    try:
+        found, _ = allowed_signers.decode(text, "allowed_signers", now=_NOW)
+    except FormatError:
+        return False
+    lines = [line for line in text.split("\n") if not line.strip().startswith("#")]
+    for publisher in found:
+        assert any(publisher.publisher_id in line for line in lines)
+    written, _ = allowed_signers.encode(found, now=_NOW)
+    again, _ = allowed_signers.decode(written, "again", now=_NOW)
+    assert {each.publisher_id for each in again} <= {each.publisher_id for each in found}
+    return bool(found)
+
+
+def push(data: bytes, scratch: Path) -> bool:
+    """What git tells a hook, and a tree object: every line and every entry, or an error."""
+    taken = False
+    try:
+        updates = pushed.parse(data)
+    except FormatError:
+        pass
+    else:
+        said = "\n".join(" ".join(update) for update in updates)
+        lines = [line for line in data.split(b"\n") if line]
+        assert said.encode(errors="surrogateescape") == b"\n".join(lines)
+        taken = bool(updates)
+    for width in (40, 64):
+        try:
+            entries = pushed._parse_tree(data, "0" * width)
+        except GitError:
+            continue
+        size = sum(len(name) + 2 + width // 2 for name in entries)
+        modes = sum(len(each.mode) for each in entries.values())
+        assert size + modes <= len(data)
+        assert all(len(each.oid) == width for each in entries.values())
+        taken = taken or bool(entries)
     return taken
 
 
@@ -317,6 +379,8 @@ TARGETS: Final[dict[str, Target]] = {
     "path": path,
     "pointer": pointer,
     "config": config,
+    "signers": signers,
+    "push": push,
     "words": words,
     "outline": outline,
     "index": database,
