@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelseal import FileEntry, ModelManifest, SignedManifest, signatures
-from modelseal.canonical import canonical
+from modelseal.canonical import canonical, escape
 from modelseal.keys import load_embedded
 from tests.conftest import VECTORS
 from tests.strategies import (
@@ -147,7 +147,7 @@ def test_content_is_cut_into_pieces_between_characters(character: str) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_content_that_ends_with_a_piece(pieces: int) -> None:
-    text = "x" * (pieces * (1 << 20) - 2) + "é"
+    text = "x" * (pieces * MIB - 2) + "é"
     assert escape(text.encode()) == text[:-1].encode() + rb"\u00e9"
 
 

@@ -278,6 +278,8 @@ def test_what_cannot_be_normalised(typed: str, error: str) -> None:
     with pytest.raises(FormatError) as caught:
         paths.normalise(typed)
     assert str(caught.value) == error
+    absolute = typed.startswith("/")
+    assert caught.value.hint == ("name it relative to the model" if absolute else "")
 
 
 @QUICK
