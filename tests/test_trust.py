@@ -89,6 +89,34 @@ def test_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_change_is_made_to_what_the_file_says_by_then(tmp_path: Path) -> None:
+    path = tmp_path / "trust.json"
+    PublisherRegistry(path).add_publisher(publisher("a"))
+    one, other = PublisherRegistry(path), PublisherRegistry(path)
+    one.add_publisher(publisher("b"))
+    other.add_publisher(publisher("c"))
+    assert stored(path) == ["a", "b", "c"]
+    one.remove_publisher("c")
+    assert stored(path) == ["a", "b"]
+
+
+def test_a_registry_that_is_malformed_says_where_and_how(tmp_path: Path) -> None:
+    path = tmp_path / "trust.json"
+    listed = publisher("a").model_dump_json()
+    for text, said in (
+        (f"[{listed},{listed}]", f"registry '{path}': a publisher is listed twice"),
+        ("[1]", f"registry '{path}': [0]: expected 'object', got 'int'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(FormatError) as refused:
+            PublisherRegistry(path)
+        assert (str(refused.value), refused.value.hint) == (said, "")
+    path.write_text(f'[{listed[:-1]},"later":1}}]')
+    with pytest.raises(FormatError, match="unknown field 'later'") as refused:
+        PublisherRegistry(path)
+    assert "newer" in refused.value.hint
+
+
 def test_every_change_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "trust.json"
     registry = PublisherRegistry(str(path))
