@@ -83,7 +83,7 @@ def vector(file: str) -> bytes:
 def test_the_manifest_target_sees_a_repeated_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "_count_strings", lambda data: 0)
+    monkeypatch.setattr(documents, "count_strings", lambda data: 0)
     monkeypatch.setattr(documents, "_expected_strings", lambda data, value: 0)
     with pytest.raises(AssertionError, match="a key is repeated"):
         readers.manifest(vector("repeated-author.json"), tmp_path)

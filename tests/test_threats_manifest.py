@@ -687,7 +687,7 @@ def test_row_15_what_the_signer_claims_binds_nobody_without_a_registry(
     assert done.code == 0
     assert "  Signer   : mallory (claimed)\n" in done.out
     assert run(*by_registry) == Result(
-        2, "Signature: INVALID — 'mallory' is not a trusted publisher\n", ""
+        2, "Signature: INVALID — 'mallory' is not a trusted publisher (signer-untrusted)\n", ""
     )
 
 
