@@ -38,6 +38,7 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	@$(SHELL) tests/system-packages.sh
+	@PYTHON="$(BIN)/python" $(SHELL) tests/reference.sh
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-all:
@@ -81,7 +82,8 @@ mutants: $(VENV)/.mutants
 	$(BIN)/mutmut results
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.* demo build dist mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) $(VENV)-3.* .reference demo build dist mutants \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis .cache
 	find modelseal tests -name __pycache__ -type d -exec rm -rf {} +
 
 $(BIN)/python:

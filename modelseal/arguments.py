@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelseal.git import Repository
     from modelseal.hooks import Policy
     from modelseal.levels import Level, Memory, Trust
+    from modelseal.oms.statement import Statement
     from modelseal.store import Entry, Store
     from modelseal.structs import SignedManifest
 
@@ -250,14 +251,43 @@ def find_sealed(args: Namespace, revision: str, start: str = ".") -> "tuple[Stor
 
 
 def sealed_entries(store: "Store | None", named: str) -> "list[Entry]":
-    """The files of what `find_sealed` found."""
+    """The files of what `find_sealed` found, be it a manifest or a bundle."""
     if store is not None:
         return store.entries(named)
     from modelseal import sealing
+    from modelseal.oms import bundle
     from modelseal.store import Entry
 
-    files = sealing.load(named).manifest.files
+    data = load_document(named)
+    if bundle.is_bundle(data):
+        return _stated_entries(load_statement(data, named), named)
+    files = sealing.decode(data, named).manifest.files
     return [Entry(entry.path, entry.size_bytes, entry.sha256_hash) for entry in files]
+
+
+def _stated_entries(stated: "Statement", named: str) -> "list[Entry]":
+    from modelseal.errors import FormatError
+    from modelseal.store import Entry
+
+    if stated.algorithm != "sha256" or stated.shard_size:
+        what = f"{stated.algorithm}{' of shards' if stated.shard_size else ''}"
+        raise FormatError(
+            f"'{named}' names files by {what}, not by SHA-256",
+            hint="'modelseal inspect' lists them, 'modelseal verify' compares them",
+        )
+    return [Entry(file.path, file.size_bytes, file.digests[0]) for file in stated.files]
+
+
+def load_statement(data: bytes, path: str) -> "Statement":
+    """What a bundle that was read from a path claims. Raises FormatError."""
+    from modelseal.errors import FormatError
+    from modelseal.oms import bundle, statement
+
+    try:
+        return statement.decode(bundle.decode(data).payload)
+    except FormatError as err:
+        name = "standard input" if path == "-" else path
+        raise FormatError(f"malformed bundle '{name}': {err}") from None
 
 
 def load_manifest(path: str) -> "SignedManifest":

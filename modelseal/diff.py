@@ -26,12 +26,12 @@ def compare(expected: Mapping[str, object], actual: Mapping[str, object]) -> Dif
 class Content(NamedTuple):
     """What lies at a path.
 
-    sha256: hex. size: bytes. note: what it is, where it is no regular file; digest and size say
-    nothing then.
+    sha256: hex. size: bytes, or None if that isn't known.
+    note: what it is, where it is no regular file; digest and size say nothing then.
     """
 
     sha256: str
-    size: int
+    size: int | None
     note: str = ""
 
 

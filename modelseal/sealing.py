@@ -9,6 +9,7 @@ from modelseal import cosigning, documents, fileio, hashing, keys, paths, signat
 from modelseal.canonical import identifier
 from modelseal.digests import BLAKE3, SHA256
 from modelseal.errors import FormatError, ModelError, ModelSealError, OverwriteError
+from modelseal.oms import bundle
 from modelseal.structs import DOCUMENT_LIMIT, FileEntry, ModelManifest, SignedManifest
 
 if TYPE_CHECKING:
@@ -327,6 +328,9 @@ def decode(data: bytes, name: str) -> SignedManifest:
     try:
         return documents.decode(data, SignedManifest)
     except FormatError as err:
+        if bundle.is_bundle(data):
+            hint = "'modelseal verify', 'inspect', 'ls' and 'diff' read bundles"
+            raise FormatError(f"'{name}' is an OMS bundle, not a manifest", hint=hint) from None
         raise FormatError(f"malformed manifest '{name}': {err}") from None
 
 

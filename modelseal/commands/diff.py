@@ -53,6 +53,12 @@ def run(args: Namespace) -> int:
     start = args.new if os.path.isdir(args.new) else "."
     old, before = _side(args, args.old, start, ignored)
     new, after = _side(args, args.new or _origin(args), start, ignored, named=before)
+    if any(each.size is None for side in (before, after) for each in side.values()):
+        # A bundle doesn't say how large files are: the digests tell all the same.
+        before, after = (
+            {path: each._replace(size=None) for path, each in side.items()}
+            for side in (before, after)
+        )
     changes = diff.changes(before, after)
     if args.json:
         output.document(
@@ -175,11 +181,15 @@ def _note(change: "Change") -> str:
         return _size(before)
     if change.old_path:
         return f"from {change.old_path}, {_size(after)}"
-    if before is None or (before.size == after.size and not after.note):
+    if before is None or (before.size == after.size is not None and not after.note):
         return _size(after)
-    return f"{before.size:,} → {_size(after)}"
+    return f"{_size(before) if before.size is None else f'{before.size:,}'} → {_size(after)}"
 
 
 def _size(content: "Content | None") -> str:
     assert content  # noqa: S101 - every change has one side at least
-    return content.note or f"{content.size:,} bytes"
+    return content.note or (content.sha256[:12] if content.size is None else _bytes(content.size))
+
+
+def _bytes(size: int) -> str:
+    return f"{size:,} bytes"

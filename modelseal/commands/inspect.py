@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from modelseal.structs import SignedManifest
 
 DESCRIPTION = """\
-Show what a signed manifest says. Nothing is verified: all of it is a claim until 'modelseal verify'
-says otherwise."""
+Show what a signed manifest or an OMS bundle says. Nothing is verified: all of it is a claim until
+'modelseal verify' says otherwise."""
 
 EXAMPLES = """\
 modelseal inspect --manifest my-model/signed_manifest.json
@@ -37,8 +37,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Print the manifest."""
     from modelseal import canonical
+    from modelseal.oms import bundle
 
-    signed = arguments.load_manifest(args.manifest)
+    data = arguments.load_document(args.manifest)
+    if bundle.is_bundle(data):
+        return _inspect_bundle(data, args.manifest, json=args.json)
+    signed = arguments.decode_manifest(data, args.manifest)
     if args.json:
         text = signed.model_dump_json(indent=2)
         output.lines(canonical.escape(text.encode()).decode())
@@ -54,3 +58,33 @@ def _print(signed: "SignedManifest") -> None:
     width = max((len(f"{entry.size_bytes:,}") for entry in files), default=0)
     for entry in files:
         output.line(f"  {entry.sha256_hash}  {entry.size_bytes:>{width},}  {entry.path}")
+
+
+def _inspect_bundle(data: bytes, path: str, *, json: bool) -> int:
+    from modelseal.oms import bundle, certificates
+
+    stated = arguments.load_statement(data, path)
+    opened = bundle.decode(data)
+    signers = [certificates.name(each) for each in certificates.load_der(opened.certificates)]
+    if json:
+        from json import loads
+
+        said = {"method": opened.method, "hint": opened.hint, "certificates": signers}
+        output.document({"format": "oms", **said, "statement": loads(opened.payload)})
+        return 0
+    output.rows(
+        ("Model", stated.model_name),
+        ("Format", f"OMS, signed by the method {opened.method}"),
+        ("Files", f"{len(stated.files)}"),
+        ("Digest", stated.algorithm),
+        ("Shards", f"{stated.shard_size:,} bytes" if stated.shard_size else ""),
+        ("Links", "followed" if stated.allow_symlinks else ""),
+        ("Ignored", ", ".join(stated.ignore_paths)),
+        ("Signer", f"{signers[0]} (claimed)" if signers else ""),
+        ("Key hint", opened.hint),
+    )
+    output.line()
+    for file in stated.files:
+        for digest in file.digests:
+            output.line(f"  {digest}  {file.path}")
+    return 0

@@ -46,11 +46,13 @@ def run(args: Namespace) -> int:
             output.record(entry.path, zero=args.zero)
     elif args.porcelain or args.zero:
         for entry in entries:
-            output.record(entry.sha256, entry.size, entry.path, zero=args.zero)
+            size = "" if entry.size is None else entry.size
+            output.record(entry.sha256, size, entry.path, zero=args.zero)
     else:
-        width = max((len(f"{entry.size:,}") for entry in entries), default=0)
-        for entry in entries:
-            output.line(f"{entry.sha256}  {entry.size:>{width},}  {entry.path}")
+        sizes = ["-" if entry.size is None else f"{entry.size:,}" for entry in entries]
+        width = max(map(len, sizes), default=0)
+        for entry, size in zip(entries, sizes, strict=True):
+            output.line(f"{entry.sha256}  {size:>{width}}  {entry.path}")
     return 0
 
 

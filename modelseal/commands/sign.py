@@ -133,13 +133,20 @@ def run(args: Namespace) -> int:
         if getattr(args, name) != silent:
             other = "the native format" if oms else "--format oms"
             raise UsageError(f"--{name.replace('_', '-')} is for {other} alone")
-    store = _store(args)
-    return _sign_bundle(args, store) if oms else _sign(args, store)
+    return _sign_bundle(args) if oms else _sign(args, _store(args))
 
 
-def _sign_bundle(args: Namespace, store: "Store | None") -> int:
+def _sign_bundle(args: Namespace) -> int:
     from modelseal import bundling, keys
+    from modelseal.errors import StoreMissingError
 
+    store = None
+    try:
+        # Bundles are kept in none; what is set there counts all the same.
+        store = None if args.no_store else arguments.find_store(args, args.model_dir)
+    except StoreMissingError:
+        if args.store is not None:
+            raise
     found = defaults.find(args, store, args.model_dir)
     sources = defaults.name_signer(args, found, store, args.model_dir, needed=("key",))
     key, passphrase = _unlock(args, curves=keys.OMS_CURVES)

@@ -57,10 +57,10 @@ class Ref(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One file of a sealed model. size: bytes. sha256: 64 hex digits."""
+    """One file of a sealed model. size: bytes; None where a bundle doesn't say. sha256: in hex."""
 
     path: str
-    size: int
+    size: int | None
     sha256: str
 
 
