@@ -92,7 +92,7 @@ def sign_model(
     _refuse_oddities(found, model)
     files, size = _hash(found, algorithm, shard_size, how)
     signed = Statement(
-        model_name=os.path.basename(os.path.realpath(model)),
+        model_name=os.path.basename(os.path.abspath(model)),
         files=files,
         algorithm=algorithm,
         shard_size=shard_size,
@@ -159,7 +159,7 @@ def relative_all(
         if not os.path.isabs(path):
             found.add(paths.normalise(path))
             continue
-        relative = sealing.relative(path, model)
+        relative = sealing.relative(path.rstrip("/") or path, model)
         if relative.split("/")[0] != "..":
             found.add(paths.normalise(relative))
         elif warn:
@@ -271,5 +271,7 @@ def save(data: bytes, path: fileio.Location) -> None:
 
 
 def check_output(path: fileio.Location) -> None:
-    """As `sealing.check_output`, where bundles may be replaced."""
+    """As `sealing.check_output`, where bundles may be replaced, and a file that holds nothing."""
+    if os.path.isfile(path) and not os.path.islink(path) and not os.stat(path).st_size:
+        return
     sealing.check_output(path, beginnings=_BEGINNINGS, kind="bundle")

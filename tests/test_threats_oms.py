@@ -515,3 +515,24 @@ def test_40_what_is_left_out_by_default_may_be_signed(forger: Forger) -> None:
     assert "  [OK] .gitignore\n" in forger.verify(said).out
     (forger.model / ".gitignore").write_text("y")
     assert "  [FAIL] .gitignore\n" in forger.verify(said).out
+
+
+def test_40_ignored_paths_as_they_are_typed(forger: Forger, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(private_pem(forger.key))
+    (tmp_path / "key.pem").chmod(0o600)
+    (forger.model / "cache").symlink_to("/dev")  # in an ignored path, a link is no error
+    sign_it = ("sign", "--format", "oms", "--no-store", "--model-dir", forger.model)
+    where = (*sign_it, "--key", tmp_path / "key.pem", "--output", tmp_path / "b.sig")
+    (tmp_path / "b.sig").touch()  # as a temporary file is made
+    for typed in (f"{forger.model}/cache/", "cache", "./cache//"):
+        done = run(*where, "--ignore-path", typed)
+        assert (done.code, done.err) == (0, "")
+    payload = json.loads((tmp_path / "b.sig").read_bytes())["dsseEnvelope"]["payload"]
+    said = json.loads(base64.b64decode(payload))["predicate"]
+    assert "cache" in said["serialization"]["ignore_paths"]
+    assert [each["name"] for each in said["resources"]] == sorted(NAMES)
+    done = run(*where, "--ignore-path", "cache", "--ignore-path", str(tmp_path))
+    assert done.code == 0
+    assert "is not in the model, and ignores nothing\n" in done.err
+    assert run(*where, "--ignore-path", str(forger.model)).code == 1
+    assert run(*where, "--ignore-path", "../x").code == 1
