@@ -84,12 +84,11 @@ def hash_small(
                     data = os.read(fd, size + 1)
                     while 0 < len(data) < size and (more := os.read(fd, size - len(data))):
                         data += more
-                    stamp = tree.stamp(before)
-                    if len(data) == size and tree.stamp(os.fstat(fd)) == stamp:
+                    if len(data) == size and not _has_moved(before, os.fstat(fd)):
                         word = "pointer" if lfs.is_pointer(data) else "digest"
                         cut = _cut(data, shard_size) if shard_size else (data,)
                         made = [digest(part) for part in cut for digest in digest_by]
-                        answer = (word, made, size, stamp)
+                        answer = (word, made, size, tree.stamp(before))
                         count += size
                     else:
                         answer = CHANGED
@@ -129,20 +128,28 @@ def hash_large(
             made: list[bytes] = []
             # A copy through the cache costs less than mapping pages, but for SHA-256's slow pace.
             feed = _feed_mapped if mapped and SHA256 in algorithms else _feed_pieces
-            stamp = tree.stamp(before)
             for start in range(begin, end, shard_size or size):
                 hashes = [_IN_PIECES[name]() for name in algorithms]
                 stop = min(start + shard_size, end) if shard_size else end
                 if not feed(fd, start, stop, hashes, tick):
                     return [CHANGED]
                 made += [hash_.digest() for hash_ in hashes]
-            if tree.stamp(os.fstat(fd)) != stamp:
+            if _has_moved(before, os.fstat(fd)):
                 return [CHANGED]
-            return [("digest", made, end - begin, stamp)]
+            return [("digest", made, end - begin, tree.stamp(before))]
         finally:
             os.close(fd)
     except OSError as err:
         return [_unreadable(err)]
+
+
+def _has_moved(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether an open file was written to between two looks."""
+    return (
+        before.st_ctime_ns != after.st_ctime_ns
+        or before.st_mtime_ns != after.st_mtime_ns
+        or before.st_size != after.st_size
+    )
 
 
 def _cut(data: bytes, shard_size: int) -> list[bytes]:
