@@ -77,7 +77,10 @@ def _records() -> str | None:
         # As platformdirs would have it, which takes longer to load than all of this.
         base = os.environ.get("XDG_STATE_HOME", "").strip()
         if not os.path.isabs(base):
-            base = os.path.expanduser("~/.local/state")
+            home = os.environ.get("HOME", "")
+            if not os.path.isdir(home):  # which is not ours to make
+                return None
+            base = os.path.join(home, ".local", "state")
         directory = os.path.join(base, "modelseal")
     else:
         import platformdirs

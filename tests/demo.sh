@@ -8,6 +8,8 @@ export PATH
 rm -rf demo
 mkdir demo
 cd demo
+# Nothing of it in the home directory.
+export XDG_CONFIG_HOME="$PWD/home" XDG_STATE_HOME="$PWD/home"
 
 say() { printf '\n\033[1m# %s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[01]m//g'; fi; }
 

@@ -64,6 +64,7 @@ class Tried(NamedTuple):
 
 def main() -> int:
     """Try all that was asked for; print a table and what went wrong."""
+    os.environ["XDG_STATE_HOME"] = os.devnull  # nothing is noted in the home directory
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--every", type=int, default=1, help="try every Nth point only")
     parser.add_argument("--only", action="append", choices=list(SCENARIOS), help="scenario")
@@ -211,6 +212,8 @@ class _workplace:  # noqa: N801 - used as a context manager, like a function
 def _run(scenario: Scenario, root: Path, options: list[str]) -> tuple[Outcome, list[str]]:
     trace = root.with_name("trace")
     trace.unlink(missing_ok=True)
+    home = root.with_name("home")
+    home.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "modelseal", *scenario.arguments(root)]
     # With a filter in the kernel strace is quicker, and its signals don't arrive.
     quicker = [] if any(KILL in option for option in options) else ["--seccomp-bpf"]
@@ -222,7 +225,12 @@ def _run(scenario: Scenario, root: Path, options: list[str]) -> tuple[Outcome, l
         # Absolute paths tell our files from those of Python in the trace.
         cwd="/",
         # What Python opens before us must be the same each time.
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
+        env={
+            **os.environ,
+            "HOME": str(home),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0",
+        },
         timeout=60,
         check=False,
     )

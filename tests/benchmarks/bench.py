@@ -116,6 +116,8 @@ def data_directory(kept: Path | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="modelseal-bench-") as temporary:
         directory = kept or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
+        # What is noted of the stores that are made here goes with them.
+        os.environ["XDG_STATE_HOME"] = str(directory / "state")
         shutil.rmtree(directory / "keys", ignore_errors=True)
         for command in (["keygen", "--output", str(directory / "keys")], ["init", str(directory)]):
             subprocess.run([MODELSEAL, *command], check=True, stdout=subprocess.DEVNULL)
