@@ -43,8 +43,8 @@ LEVELS = {
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]
 STORE = [
-    *["layout", "lock", "log", "manifests", "refs", "index", "statcache", "status"],
-    *["adding", "identifying", "verified", "cosigned", "mending", "checking"],
+    *["records", "layout", "lock", "log", "manifests", "refs", "index", "statcache", "status"],
+    *["adding", "identifying", "verified", "cosigned", "mending", "collecting", "checking"],
 ]
 """The parts of the store, from left to right; its `__init__` loads them when they are used."""
 

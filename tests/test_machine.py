@@ -39,7 +39,7 @@ from modelseal import (
     tree,
 )
 from modelseal.errors import ModelError, StoreError, VersionReusedError
-from modelseal.store import Store, adding, checking, log
+from modelseal.store import Store, adding, collecting, log
 from modelseal.structs import TrustedKey
 from modelseal.trust import PublisherRegistry
 from tests.test_properties import NOW
@@ -465,7 +465,7 @@ BROKEN: Final[dict[str, Fault]] = {
     "a version is sealed again": (adding, "check_version", lambda *_: None, _sealed_twice),
     "the log is not written": (log, "append", lambda path, line: None, _checked),
     "gc drops what the log names": (
-        *(checking, "unreferenced"),
+        *(collecting, "unreferenced"),
         *(lambda store, ids: sorted(ids), _cleared),
     ),
 }

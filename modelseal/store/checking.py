@@ -1,22 +1,22 @@
-"""Looking after a store: fsck finds what is wrong and repairs what can be, gc clears away."""
+"""Looking after a store: fsck finds what is wrong, and repairs what can be."""
 
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 
-from modelseal import documents, fileio
+from modelseal import documents
 from modelseal.canonical import canonical, identifier
 from modelseal.errors import FormatError, ModelSealError, StoreDamagedError, StoreError
 from modelseal.store import (
     Checked,
-    Collected,
     Finding,
     Seal,
     Store,
     adding,
+    collecting,
     cosigned,
     index,
     layout,
@@ -25,7 +25,6 @@ from modelseal.store import (
     manifests,
     mending,
     refs,
-    statcache,
     verified,
 )
 from modelseal.structs import SignedManifest
@@ -339,70 +338,9 @@ class Examination:
         for where in layout.leftovers(self._store.path):
             self._find("leftover", where, "a killed writer left it: gc removes it", damage=False)
         with suppress(OSError):  # told already
-            for id_ in unreferenced(self._store, self.good):
+            for id_ in collecting.unreferenced(self._store, self.good):
                 self._find("unreferenced", id_, "neither ref nor log names it", damage=False)
 
 
 def _pair(digest: bytes, id_: bytes) -> int:
     return int.from_bytes(sha256(digest + id_).digest()[:16], "little")
-
-
-def unreferenced(store: Store, ids: Iterable[str]) -> list[str]:
-    """Those of some manifests that neither a ref, nor the log, nor a killed writer names.
-
-    Nothing is where something is damaged: it might be named there. Raises OSError.
-    """
-    named: set[str] = set()
-    try:
-        for line, _, ended in log.backwards(os.path.join(store.path, "log")):
-            seal = log.parse(line, store.root)
-            if seal is None and ended:
-                return []
-            if seal is not None:
-                named.add(seal.id)
-        for top, word in refs.files(store.path):
-            named.add(refs.read(os.path.join(store.path, "refs", top, word)) or "")
-    except StoreError:
-        return []
-    pending = lock.pending(os.path.join(store.path, "lock"))
-    seal = log.parse(pending.rstrip(b"\n"), store.root)
-    if seal is not None:
-        named.add(seal.id)
-    return sorted(id_ for id_ in ids if id_ not in named)
-
-
-def gc(store: Store) -> Collected:
-    """As `Store.gc`."""
-    size = 0
-    leftovers = []
-    # The registry's writers hold the lock on the directory, not ours.
-    with (
-        adding.writing(store),
-        fileio.locked(os.path.join(store.path, "trust.json"), store.lock_timeout),
-    ):
-        touched = set()
-        for where in list(layout.leftovers(store.path)):
-            size += _remove(os.path.join(store.path, where))
-            leftovers.append(where)
-            touched.add(os.path.dirname(os.path.join(store.path, where)))
-        dropped = unreferenced(store, set(manifests.ids(store.path)))
-        for id_ in dropped:
-            size += _remove(manifests.path_of(store.path, id_))
-            touched.add(os.path.dirname(manifests.path_of(store.path, id_)))
-        for directory in touched:
-            fileio.sync_directory(os.path.join(directory, "."))
-        for name in layout.DIRECTORIES:
-            for below in layout.names_in(os.path.join(store.path, name)):
-                with suppress(OSError):
-                    os.rmdir(os.path.join(store.path, name, below))
-        rows = 0
-        with suppress(sqlite3.Error, ModelSealError), index.write(store.path) as opened:
-            rows = statcache.prune(store.path, opened)
-    return Collected(dropped, leftovers, rows, size)
-
-
-def _remove(path: str) -> int:
-    with fileio.naming("remove", path):
-        size = os.lstat(path).st_size
-        os.unlink(path)
-    return size
