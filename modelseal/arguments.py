@@ -254,14 +254,14 @@ def sealed_entries(store: "Store | None", named: str) -> "list[Entry]":
     """The files of what `find_sealed` found, be it a manifest or a bundle."""
     if store is not None:
         return store.entries(named)
-    from modelseal import sealing
+    from modelseal import manifestfiles
     from modelseal.oms import bundle
     from modelseal.store import Entry
 
     data = load_document(named)
     if bundle.is_bundle(data):
         return _stated_entries(load_statement(data, named), named)
-    files = sealing.decode(data, named).manifest.files
+    files = manifestfiles.decode(data, named).manifest.files
     return [Entry(entry.path, entry.size_bytes, entry.sha256_hash) for entry in files]
 
 
@@ -297,9 +297,9 @@ def load_manifest(path: str) -> "SignedManifest":
 
 def decode_manifest(data: bytes, path: str) -> "SignedManifest":
     """Decode what was read from a path, or standard input. Raises FormatError."""
-    from modelseal import sealing
+    from modelseal import manifestfiles
 
-    return sealing.decode(data, "standard input" if path == "-" else path)
+    return manifestfiles.decode(data, "standard input" if path == "-" else path)
 
 
 def load_document(path: str) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
-from modelseal import fileio, hashing, paths, sealing, tree
+from modelseal import fileio, hashing, manifestfiles, oddities, paths, tree
 from modelseal.errors import KeyLoadError, ModelError, ModelSealError
 from modelseal.oms import bundle, certificates, ecdsa, statement
 from modelseal.oms.statement import Algorithm, SignedFile, Statement
@@ -137,7 +137,7 @@ def look(
     left = frozenset({*left_out, *ignore})
     found = tree.walk(
         model,
-        exclude=sealing.exclusions(model, output),
+        exclude=manifestfiles.exclusions(model, output),
         ignore=left,
         follow_symlinks=follow_symlinks,
     )
@@ -159,7 +159,7 @@ def relative_all(
         if not os.path.isabs(path):
             found.add(paths.normalise(path))
             continue
-        relative = sealing.relative(path.rstrip("/") or path, model)
+        relative = manifestfiles.relative(path.rstrip("/") or path, model)
         if relative.split("/")[0] != "..":
             found.add(paths.normalise(relative))
         elif warn:
@@ -187,7 +187,7 @@ def _certificates(
 
 
 def _refuse_oddities(found: Found, model: fileio.Location) -> None:
-    sealing.refuse_oddities(found.tree, model)
+    oddities.refuse_oddities(found.tree, model)
     for path in found.tree.outside:
         raise ModelError(
             f"cannot sign '{path}': it leads out of the model, to '{found.tree.links[path]}'",
@@ -214,7 +214,7 @@ def _hash(
         if isinstance(outcome, ModelSealError):
             raise outcome
         if outcome.lfs_pointer:
-            raise ModelError(f"'{path}' is a git-lfs pointer", hint=sealing.HINT_POINTER)
+            raise ModelError(f"'{path}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
         total += outcome.size
         made = outcome.shards if shard_size else (outcome.digest(algorithm),)
         files.append(SignedFile(path, tuple(each.hex() for each in made), outcome.size))
@@ -237,7 +237,7 @@ def _recorded(found: Found, model: fileio.Location, output: fileio.Location) -> 
     """What verifiers are to leave out as we did: the same whatever lies there."""
     if not found.ignore:
         return ()
-    left = {*found.ignore, *sealing.exclusions(model, output)}
+    left = {*found.ignore, *manifestfiles.exclusions(model, output)}
     return tuple(sorted(path for path in left if path.split("/")[0] != ".."))
 
 
@@ -271,7 +271,7 @@ def save(data: bytes, path: fileio.Location) -> None:
 
 
 def check_output(path: fileio.Location) -> None:
-    """As `sealing.check_output`, where bundles may be replaced, and a file that holds nothing."""
+    """As `manifestfiles.check_output`: bundles may be replaced, and a file that holds nothing."""
     if os.path.isfile(path) and not os.path.islink(path) and not os.stat(path).st_size:
         return
-    sealing.check_output(path, beginnings=_BEGINNINGS, kind="bundle")
+    manifestfiles.check_output(path, beginnings=_BEGINNINGS, kind="bundle")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelseal import documents, fileio, keys, signatures, tree
+from modelseal import documents, fileio, keys, manifestfiles, signatures
 from modelseal.canonical import canonical, identifier
 from modelseal.errors import (
     FormatError,
@@ -48,11 +48,6 @@ class Gathered(NamedTuple):
     beside: list[str]
 
 
-def side_path(manifest_path: fileio.Location) -> str:
-    """Where the cosignatures of a manifest are looked for: beside it."""
-    return f"{os.fspath(manifest_path)}{tree.COSIGNED_SUFFIX}"
-
-
 def load(path: fileio.Location) -> Cosignatures:
     """Read a file of cosignatures. Raises FormatError, OSError."""
     if os.path.islink(path):
@@ -76,7 +71,7 @@ def gather(
     warnings: told why a file is left out; one that is no good is no file of cosignatures, and
     counts as any other file does.
     """
-    sides = [side for side in map(side_path, manifest_paths) if os.path.lexists(side)]
+    sides = [side for side in map(manifestfiles.side_path, manifest_paths) if os.path.lexists(side)]
     if not sides and (store is None or not store.has_cosignatures()):
         return Gathered([], [])
     data = canonical(signed.manifest)
@@ -147,7 +142,7 @@ def cosign(
     others = gather(signed, (), store if keeps else None, warnings).signatures
     path = ""
     if manifest_path is not None:
-        path = side_path(manifest_path)
+        path = manifestfiles.side_path(manifest_path)
         others = [*others, *_append(path, signed, made, data, others, lock_timeout)]
     else:
         _refuse_twice(made, [signed.signature, *others])
@@ -208,7 +203,7 @@ def _said(path: str, err: Exception) -> str:
 
 def retire(manifest_path: fileio.Location) -> bool:
     """Remove the cosignatures of a manifest that was replaced; whether there were any."""
-    side = side_path(manifest_path)
+    side = manifestfiles.side_path(manifest_path)
     if not is_cosignatures(side):
         return False
     with fileio.naming("remove", side):

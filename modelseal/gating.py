@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from modelseal import comparing, cosigning, documents, lfs, pushed, sealing, tree
+from modelseal import comparing, cosigning, documents, lfs, manifestfiles, pushed, tree
 from modelseal.canonical import canonical, identifier
 from modelseal.errors import (
     EXIT_ERROR,
@@ -20,16 +20,16 @@ from modelseal.structs import DOCUMENT_LIMIT, Cosignatures, Signature, SignedMan
 from modelseal.verifying import ModelVerifier
 
 if TYPE_CHECKING:
-    from modelseal.hashing import Progress
     from modelseal.levels import Trust
     from modelseal.pushed import Contents, Entry, Place, Push, Touched
     from modelseal.report import Report
+    from modelseal.runners import Progress
 
 _TEXT_LIMIT: Final = 16 << 20
 _TEXTS: Final = 20
 """Altered files that are looked at for line endings, and the bytes up to which one is a text."""
 
-_COSIGNED: Final = cosigning.side_path(sealing.DEFAULT_NAME)
+_COSIGNED: Final = manifestfiles.side_path(manifestfiles.DEFAULT_NAME)
 
 _NAMED: Final = 3
 """Files that a message names."""
@@ -160,7 +160,7 @@ class _Judge:
 
     def _open(self, seal: "Entry", path: str) -> SignedManifest:
         """Every name in `pushed.SEAL_NAMES` is read here."""
-        name = os.path.normpath(f"{path}/{sealing.DEFAULT_NAME}")
+        name = os.path.normpath(f"{path}/{manifestfiles.DEFAULT_NAME}")
         try:
             data = self._push.read(seal, DOCUMENT_LIMIT)
         except FormatError as err:
@@ -170,7 +170,7 @@ class _Judge:
                 f"'{name}' is a git-lfs pointer: nobody who judges a push can read it",
                 hint=f"keep it in git itself: git lfs untrack {shlex.quote(name)}",
             )
-        return sealing.decode(data, name)
+        return manifestfiles.decode(data, name)
 
     def _cosigned(self, top: str, signed: SignedManifest, warnings: list[str]) -> list[Signature]:
         """The further signatures that lie beside a manifest; none of a file that is no good."""

@@ -6,7 +6,6 @@ learns the sizes of the others; the second hashes those, the largest first.
 
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
@@ -14,16 +13,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 from modelseal import workers
 from modelseal.digests import BLAKE2B, BLAKE3, CHANGED, SHA256, Answer, hash_large, hash_small
 from modelseal.errors import FileChangedError, FileUnreadableError, ModelSealError
-from modelseal.workers import Died, Tick
+from modelseal.runners import Progress, Runner, ignore
+from modelseal.workers import Died
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
 _BATCH: Final = 256
 # Below these, starting workers takes longer than the work.
 _ALONE_FILES: Final = 512
 _ALONE_BYTES: Final = 16 << 20
-_WAIT_SECONDS: Final = 0.1
 
 _PART_BYTES: Final = 32 << 20
 """Of a file in shards, what a task should have at least."""
@@ -31,14 +30,8 @@ _PART_BYTES: Final = 32 << 20
 # What reading a mapped page beyond the end of a file raises.
 _BUS_ERROR: Final = getattr(signal, "SIGBUS", 0)
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes hashed so far, and with those there are in all, 0 while nobody knows."""
-
 _SHARDS: Final = ("shards",)
 """In place of algorithms, where files have a digest a shard."""
-
-_Task = Callable[[Tick], list[Answer]]
-_Settle = Callable[[int, list[Answer] | Died], None]
 
 
 class Options(TypedDict, total=False):
@@ -183,7 +176,7 @@ def _joined(answers: Sequence[Answer]) -> Answer:
 
 
 class _Engine:
-    """Where tasks run, and what is told of their progress."""
+    """What the two rounds do, and where."""
 
     def __init__(
         self,
@@ -200,12 +193,9 @@ class _Engine:
         self._top = top
         self._algorithms = algorithms
         self._shard_size = shard_size
-        self._jobs = jobs
         self._fork = fork and workers.AVAILABLE
         self._executor = executor
-        self._progress = progress
-        self._total = total
-        self._done = 0
+        self._runner = Runner(jobs, progress, total)
 
     def small(
         self,
@@ -235,12 +225,12 @@ class _Engine:
                 settle(index, answer)
 
         if self._executor is not None:
-            self._on_executor(tasks, settle_batch)
+            self._runner.on_executor(self._executor, tasks, settle_batch)
         elif self._fork and len(files) >= _ALONE_FILES:
-            self._in_children(tasks, tasks, settle_batch, ahead=1)
+            self._runner.in_children(tasks, tasks, settle_batch, ahead=1)
         else:
             # Not in threads: hashing lets others run for large buffers only.
-            self._here(tasks, settle_batch)
+            self._runner.here(tasks, settle_batch)
 
     def large(
         self,
@@ -250,9 +240,10 @@ class _Engine:
     ) -> None:
         """The second round, a file or a part of one a task; files with their sizes."""
         total = sum(size for _, size in files)
-        self._total = self._total or self._done + total
+        run = self._runner
+        run.total = run.total or run.done + total
         alone = total < _ALONE_BYTES
-        self._jobs = min(self._jobs, 1 + total // _ALONE_BYTES)  # a worker must be worth its start
+        run.jobs = min(run.jobs, 1 + total // _ALONE_BYTES)  # a worker must be worth its start
         parts = [
             (index, part) for index, (_, size) in enumerate(files) for part in self._parts(size)
         ]
@@ -276,7 +267,7 @@ class _Engine:
         def settle_file(number: int, said: list[Answer] | Died) -> None:
             if isinstance(said, Died) and said.signal == _BUS_ERROR:
                 # Cut short, or on a bad disk: reading says which.
-                said = tasks[number](_ignore)
+                said = tasks[number](ignore)
             index, part = parts[number]
             answer = _died(said) if isinstance(said, Died) else said[0]
             if not self._shard_size:
@@ -287,14 +278,14 @@ class _Engine:
                 settle(index, _joined([each for each in of_files[index].values() if each]))
 
         if self._executor is not None:
-            self._on_executor(tasks, settle_file)
+            self._runner.on_executor(self._executor, tasks, settle_file)
         elif self._fork and not alone:
             mapped = [partial(task, mapped=True) for task in tasks]
-            self._in_children(tasks, mapped, settle_file)
-        elif alone or self._jobs == 1:
-            self._here(tasks, settle_file)
+            self._runner.in_children(tasks, mapped, settle_file)
+        elif alone or run.jobs == 1:
+            self._runner.here(tasks, settle_file)
         else:
-            self._in_threads(tasks, settle_file)
+            self._runner.in_threads(tasks, settle_file)
 
     def _parts(self, size: int) -> list[tuple[int, int]]:
         """Where a file is cut for several to work on it: between shards."""
@@ -302,105 +293,3 @@ class _Engine:
             return [(0, size)]
         step = self._shard_size * max(1, _PART_BYTES // self._shard_size)
         return [(start, min(start + step, size)) for start in range(0, size, step)]
-
-    def _tick(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-    def _here(self, tasks: Sequence[_Task], settle: _Settle) -> None:
-        for number, task in enumerate(tasks):
-            settle(number, task(self._tick))
-
-    def _in_children(
-        self, tasks: Sequence[_Task], theirs: Sequence[_Task], settle: _Settle, ahead: int = 0
-    ) -> None:
-        """`theirs` is how children do the tasks: only what may die of it can use a map."""
-        left = set(range(len(tasks)))
-
-        def note(number: int, said: list[Answer] | Died) -> None:
-            left.discard(number)
-            settle(number, said)
-
-        try:
-            workers.run(theirs, note, workers=self._jobs, tick=self._tick, ahead=ahead)
-        except workers.NoWorkersError:
-            for number in sorted(left):  # slower, but done
-                settle(number, tasks[number](self._tick))
-
-    def _in_threads(self, tasks: Sequence[_Task], settle: _Settle) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        count = _Counter()
-        with ThreadPoolExecutor(self._jobs) as pool:
-            try:
-                futures = [pool.submit(task, count.add) for task in tasks]
-                _wait(futures, settle, lambda _: self._tick(count.take()))
-            except BaseException:
-                count.cancelled = True
-                pool.shutdown(cancel_futures=True)
-                raise
-
-    def _on_executor(self, tasks: Sequence[_Task], settle: _Settle) -> None:
-        assert self._executor is not None  # noqa: S101 - the callers looked
-        futures: list[Future[list[Answer]]] = []
-        try:
-            futures = [self._executor.submit(task, _ignore) for task in tasks]
-            _wait(futures, settle, lambda done: self._tick(sum(map(_hashed, done))))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-
-
-def _hashed(future: "Future[list[Answer]]") -> int:
-    """The bytes that a finished task has hashed."""
-    if future.cancelled() or future.exception():
-        return 0
-    return sum(size for word, _, size, _ in future.result() if word in ("digest", "pointer"))
-
-
-def _wait(
-    futures: "Sequence[Future[list[Answer]]]",
-    settle: _Settle,
-    report: "Callable[[set[Future[list[Answer]]]], object]",
-) -> None:
-    """Settle futures as they end. Raises what the first that failed has raised."""
-    from concurrent.futures import FIRST_EXCEPTION, wait
-
-    numbers = {future: number for number, future in enumerate(futures)}
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, timeout=_WAIT_SECONDS, return_when=FIRST_EXCEPTION)
-        report(done)
-        for future in done:
-            settle(numbers[future], future.result())
-
-
-class _Cancelled(BaseException):
-    """Ends a thread's work; nobody looks at its answer."""
-
-
-class _Counter:
-    """Bytes hashed by several threads, to be told by the one that waits for them."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self._counts: deque[int] = deque()
-
-    def add(self, count: int) -> None:
-        """Called by the threads, which it also ends."""
-        if self.cancelled:
-            raise _Cancelled
-        self._counts.append(count)  # atomic, unlike +=
-
-    def take(self) -> int:
-        """The bytes since the last call."""
-        total = 0
-        while self._counts:
-            total += self._counts.popleft()
-        return total
-
-
-def _ignore(count: int) -> None:
-    pass

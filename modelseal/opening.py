@@ -4,10 +4,20 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
-from modelseal import bundling, fileio, hashing, judging, keyless, keys, sealing, tree
-from modelseal.comparing import check_files, hint_unsigned
+from modelseal import (
+    bundling,
+    fileio,
+    hashing,
+    judging,
+    keyless,
+    keys,
+    manifestfiles,
+    tree,
+)
+from modelseal.comparing import check_files
 from modelseal.errors import FormatError, KeyLoadError, Reason
 from modelseal.levels import Trust
+from modelseal.oddities import hint_unsigned
 from modelseal.oms import bundle, certificates, ecdsa, statement
 from modelseal.oms.statement import Statement
 from modelseal.report import Report, Voice
@@ -84,7 +94,7 @@ def verify_model(
         check_files(
             report,
             model,
-            exclude=tree.ROOT_EXCLUSIONS if path is None else sealing.exclusions(model, path),
+            exclude=tree.ROOT_EXCLUSIONS if path is None else manifestfiles.exclusions(model, path),
             ignore=bundling.relative_all(ignore_paths, model, report.warnings.append),
             overlook=statement.IGNORED | _inside(signed.ignore_paths),
             follow_symlinks=follow_symlinks or signed.allow_symlinks,

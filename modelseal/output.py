@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any, TextIO
 
-    from modelseal.hashing import Progress
+    from modelseal.runners import Progress
     from modelseal.structs import SignedManifest
 
 ID_DIGITS = 12

@@ -3,26 +3,27 @@
 import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
-from modelseal import cosigning, documents, fileio, hashing, keys, paths, signatures, tree
+from modelseal import (
+    cosigning,
+    fileio,
+    hashing,
+    keys,
+    manifestfiles,
+    oddities,
+    paths,
+    signatures,
+    tree,
+)
 from modelseal.canonical import identifier
 from modelseal.digests import BLAKE3, SHA256
-from modelseal.errors import FormatError, ModelError, ModelSealError, OverwriteError
-from modelseal.oms import bundle
-from modelseal.structs import DOCUMENT_LIMIT, FileEntry, ModelManifest, SignedManifest
+from modelseal.errors import FormatError, ModelError, ModelSealError
+from modelseal.structs import FileEntry, ModelManifest, SignedManifest
 
 if TYPE_CHECKING:
     from modelseal.store import Digest, Seal, Store
     from modelseal.store.statcache import StatCache
-
-DEFAULT_NAME: Final = "signed_manifest.json"
-
-_HINT_LINK: Final = "'--follow-symlinks' takes a link to a regular file as that file"
-_HINT_SNAPSHOT: Final = (
-    "this looks like a Hugging Face snapshot: '--follow-symlinks' takes its links as the files"
-)
-HINT_POINTER: Final = "fetch the content first: git lfs pull"
 
 
 class Sealed(NamedTuple):
@@ -144,7 +145,7 @@ class ModelSigner:
         Raises as those; OverwriteError where `output` is something else; what `Store.add` raises.
         """
         key = keys.load_private(private_key_bytes, password)
-        check_output(output)
+        manifestfiles.check_output(output)
         about = (model_name, model_version, framework, author, description)
         # What can't be said of a model is refused before hours go into hashing it.
         _describe(model_dir, [], *about)
@@ -185,7 +186,7 @@ class ModelSigner:
                 blake3={p: digest.blake3 for p, digest in survey.digests.items() if digest.blake3},
                 allow_version_reuse=allow_version_reuse,
             )
-        save(signed, output)
+        manifestfiles.save(signed, output)
         if cosigning.retire(output) and warn:
             warn("the cosignatures of the manifest that was replaced are gone with it")
         survey.remember(identifier(signed) if seal is None else seal.id)
@@ -211,7 +212,9 @@ def _survey(
         ignore=paths.normalise_all(ignore_paths),
         follow_symlinks=follow_symlinks,
     )
-    written = DEFAULT_NAME if output is None else relative(output, model_dir)
+    written = (
+        manifestfiles.DEFAULT_NAME if output is None else manifestfiles.relative(output, model_dir)
+    )
     # Another run is writing its manifest, or was killed at it: no file of the model.
     found.files = [
         path
@@ -219,10 +222,10 @@ def _survey(
         if not fileio.is_temporary(path, written)
         and not fileio.is_temporary(path, written + tree.COSIGNED_SUFFIX)
     ]
-    refuse_oddities(found, model_dir)
+    oddities.refuse_oddities(found, model_dir)
     if warn:
         for path in found.outside:
-            warn(outside_warning(path, found.links[path]))
+            warn(oddities.outside_warning(path, found.links[path]))
     cache = None
     if store is not None:
         fork = how.get("fork", False)
@@ -246,7 +249,7 @@ def _survey(
         if isinstance(outcome, ModelSealError):
             raise outcome
         if outcome.lfs_pointer:
-            raise ModelError(f"'{path}' is a git-lfs pointer", hint=HINT_POINTER)
+            raise ModelError(f"'{path}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
         digests[path] = outcome
     if known:
         digests = {path: digests[path] for path in found.files}
@@ -304,7 +307,7 @@ def _unchanged(
     if not os.path.lexists(output):
         return None
     try:
-        earlier = load(output)
+        earlier = manifestfiles.load(output)
     except FormatError:
         return None
     same = (
@@ -318,108 +321,9 @@ def _unchanged(
     return earlier if same else None
 
 
-def load(path: fileio.Location) -> SignedManifest:
-    """Read a signed manifest. Raises OSError, FormatError."""
-    return decode(fileio.read_bounded(path, DOCUMENT_LIMIT), os.fspath(path))
-
-
-def decode(data: bytes, name: str) -> SignedManifest:
-    """Decode a signed manifest that came from `name`. Raises FormatError."""
-    try:
-        return documents.decode(data, SignedManifest)
-    except FormatError as err:
-        if bundle.is_bundle(data):
-            hint = "'modelseal verify', 'inspect', 'ls' and 'diff' read bundles"
-            raise FormatError(f"'{name}' is an OMS bundle, not a manifest", hint=hint) from None
-        raise FormatError(f"malformed manifest '{name}': {err}") from None
-
-
-def exclusions(model_dir: fileio.Location, *own: fileio.Location | None) -> frozenset[str]:
-    """What is no part of the model: the names left out at its root, and its own documents."""
-    return tree.ROOT_EXCLUSIONS | {relative(path, model_dir) for path in own if path}
-
-
 def _left_out(model_dir: fileio.Location, output: fileio.Location | None) -> frozenset[str]:
-    """The same where a model is signed, perhaps anew."""
-    side = cosigning.side_path(output or os.path.join(model_dir, DEFAULT_NAME))
-    return exclusions(model_dir, output, side if cosigning.is_cosignatures(side) else None)
-
-
-def relative(manifest: fileio.Location, model_dir: fileio.Location) -> str:
-    """A file's path relative to the model; it begins with `..` where it lies elsewhere."""
-    # A relative path needs the current directory, which may be gone.
-    with fileio.naming("find", model_dir):
-        top = os.path.realpath(model_dir)
-    with fileio.naming("find", manifest):
-        # Not abspath: where `a` is a link, `a/../m` is no neighbour of `a`.
-        parent, name = os.path.split(manifest)
-        relative = os.path.relpath(os.path.join(os.path.realpath(parent or "."), name), top)
-    return relative.replace(os.sep, "/")
-
-
-def save(signed: SignedManifest, path: fileio.Location) -> None:
-    """Write a signed manifest, replacing an earlier one whole.
-
-    Raises OverwriteError as `check_output`, OSError.
-    """
-    check_output(path)
-    data = signed.model_dump_json(indent=2).encode() + b"\n"
-    fileio.write_tidy(path, data, beside=cosigning.side_path(path))
-
-
-def check_output(
-    path: fileio.Location,
-    *,
-    beginnings: tuple[bytes, ...] = (b'{"manifest":', b'{"signature":'),
-    kind: str = "signed manifest",
-) -> None:
-    """Refuse to write where something else would be lost, or where there is no directory.
-
-    beginnings: of what may be replaced, without its white space. kind: what it is called.
-
-    Raises OverwriteError, OSError.
-    """
-    with fileio.naming("write", path):
-        os.stat(os.path.dirname(path) or ".")
-    if os.path.islink(path):  # also /dev/stdout
-        raise OverwriteError(
-            f"'{os.fspath(path)}' is a symbolic link, and would be replaced",
-            hint="name the file that it leads to with '--output'",
-        )
-    if os.path.lexists(path) and not _begins(path, beginnings):
-        raise OverwriteError(
-            f"'{os.fspath(path)}' exists and is not a {kind}",
-            hint="name another file with '--output'",
-        )
-
-
-def _begins(path: fileio.Location, beginnings: tuple[bytes, ...]) -> bool:
-    """Whether a file begins as ours do: enough to tell it from a model's file."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        beginning = b"".join(file.read(256).split())
-    return beginning.startswith(beginnings)
-
-
-def refuse_oddities(found: tree.Tree, model_dir: fileio.Location) -> None:
-    """Raise for the first thing that can't be signed, as the walk sorted it."""
-    for path, error in found.unlistable:
-        error.add_note(f"cannot read '{path}'")
-        raise error
-    for odd in found.irregular:
-        raise ModelError(f"cannot sign '{odd.path}': {odd.kind}", hint=hint_for(odd))
-    if not found.files:
-        raise ModelError(f"model directory '{os.fspath(model_dir)}' holds no file to sign")
-
-
-def outside_warning(path: str, target: str) -> str:
-    """What to say of a followed link that leads out of the model."""
-    return f"'{path}' leads out of the model, to '{target}'"
-
-
-def hint_for(odd: tree.Irregular) -> str:
-    """What may help where a link stands in a model."""
-    if odd.kind not in (tree.SYMBOLIC_LINK, tree.LINK_OUT):
-        return ""
-    return _HINT_SNAPSHOT if "../blobs/" in odd.target else _HINT_LINK
+    """What is no part of a model that is signed, perhaps anew."""
+    side = manifestfiles.side_path(output or os.path.join(model_dir, manifestfiles.DEFAULT_NAME))
+    return manifestfiles.exclusions(
+        model_dir, output, side if cosigning.is_cosignatures(side) else None
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 from modelseal import cosigning, fileio, hashing, judging, keys, paths, signatures
 from modelseal.canonical import identifier
-from modelseal.comparing import check_files, hint_unsigned
+from modelseal.comparing import check_files
 from modelseal.errors import (
     FormatError,
     KeyLoadError,
@@ -17,9 +17,10 @@ from modelseal.errors import (
     VersionReusedError,
 )
 from modelseal.levels import Trust
+from modelseal.manifestfiles import DEFAULT_NAME, exclusions
+from modelseal.oddities import hint_unsigned
 from modelseal.publishers import as_utc
 from modelseal.report import Report
-from modelseal.sealing import DEFAULT_NAME, exclusions
 from modelseal.structs import ModelManifest, Signature, SignedManifest, VerificationResult
 from modelseal.trust import PublisherRegistry
 

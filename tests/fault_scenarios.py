@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from modelseal import KeyManager, PublisherRegistry, SignatureAlgorithm, cosigning
+from modelseal import KeyManager, PublisherRegistry, SignatureAlgorithm, cosigning, manifestfiles
 from modelseal.canonical import canonical
 from modelseal.cli import main
 from modelseal.errors import FormatError, PassphraseError
 from modelseal.keys import encode_public, load_private
-from modelseal.sealing import load
 from modelseal.store import Seal, Store, manifests
 from tests.sealed import seal_of
 
@@ -207,9 +206,9 @@ def judge_cosign(root: Path, outcome: Outcome) -> None:
     check_inputs(root)
     check_store(root)
     manifest = root / "model/signed_manifest.json"
-    side = Path(cosigning.side_path(manifest))
+    side = Path(manifestfiles.side_path(manifest))
     beside = cosigning.load(side).signatures if side.exists() else []
-    digest = hashlib.sha256(canonical(load(manifest).manifest)).hexdigest()
+    digest = hashlib.sha256(canonical(manifestfiles.load(manifest).manifest)).hexdigest()
     kept = Store.open(root / "model").cosignatures(digest)
     expect(len(beside) in (0, 1) and len(kept) in (0, 1), "too many")
     expect((len(beside) == len(kept) == 1) or outcome.code != 0, "acknowledged, and not there")
@@ -243,7 +242,7 @@ def judge_sign(version: str) -> Callable[[Path, Outcome], None]:
             expect(seen and seals[0].id == seen, "acknowledged, and not there")
         manifest = model / "signed_manifest.json"
         try:
-            said = load(manifest).manifest.model_version if manifest.exists() else ""
+            said = manifestfiles.load(manifest).manifest.model_version if manifest.exists() else ""
         except FormatError as err:
             raise SpoiltError(f"half a manifest: {err}") from None
         expect(said == version or outcome.code != 0, "acknowledged, and no manifest")

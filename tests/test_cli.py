@@ -19,7 +19,7 @@ from types import ModuleType
 
 import pytest
 
-from modelseal import PublisherRegistry, TrustedPublisher, __version__, cli, sealing
+from modelseal import PublisherRegistry, TrustedPublisher, __version__, cli, manifestfiles
 from modelseal.canonical import identifier
 from modelseal.errors import EXIT_CODES, Reason
 from tests.conftest import Keys, Result, Shell, every_command
@@ -389,7 +389,7 @@ def test_sign_and_verify_lines(run: Run, model: Path, keys: Keys, tmp_path: Path
             "  Total    : 2,069 bytes\n"
             "  Signer   : bob\n"
             "  Algorithm: ed25519\n"
-            f"  Seal     : {identifier(sealing.load(path))[:12]}\n"
+            f"  Seal     : {identifier(manifestfiles.load(path))[:12]}\n"
         ),
         "",
     )

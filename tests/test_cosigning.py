@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from modelseal import ModelVerifier, SignedManifest, cosigning, publishers, sealing, structs
+from modelseal import (
+    ModelVerifier,
+    SignedManifest,
+    cosigning,
+    manifestfiles,
+    publishers,
+    structs,
+)
 from modelseal import keys as keys_
 from modelseal.canonical import canonical, identifier
 from modelseal.errors import FormatError, OverwriteError, Reason, StoreDamagedError
@@ -24,7 +31,7 @@ ALICE = "alice@example.com"
 
 @pytest.fixture
 def document(signed: Path) -> SignedManifest:
-    return sealing.load(signed)
+    return manifestfiles.load(signed)
 
 
 @pytest.fixture
@@ -38,7 +45,7 @@ def trust(document: SignedManifest) -> Trust:
 
 
 def cosign(signed: Path, key: keys_.PrivateKey = SECOND, name: str = "bob") -> cosigning.Cosigned:
-    return cosigning.cosign(sealing.load(signed), key, name, manifest_path=signed)
+    return cosigning.cosign(manifestfiles.load(signed), key, name, manifest_path=signed)
 
 
 def side(signed: Path) -> Path:
@@ -47,7 +54,7 @@ def side(signed: Path) -> Path:
 
 def verify(model: Path, signed: Path, trust: Trust, require: int = 2) -> Reason | None:
     report = ModelVerifier().verify_model(
-        model, sealing.load(signed), registry=trust, manifest_path=signed, require=require
+        model, manifestfiles.load(signed), registry=trust, manifest_path=signed, require=require
     )
     assert report.valid == (report.reason is None)
     return report.reason
@@ -67,7 +74,7 @@ def test_a_cosignature_counts_and_the_manifest_stays(
     assert signed.read_bytes() == before
     said = cosigning.load(side(signed))
     assert [one.signer_id for one in said.signatures] == ["bob", "carol"]
-    assert said.manifest_sha256 == identifier(sealing.load(signed).manifest)
+    assert said.manifest_sha256 == identifier(manifestfiles.load(signed).manifest)
     status = run("status", model)
     assert (status.code, status.err) == (0, "")
     assert run("diff", "model", model, "--store", model).code == 0
@@ -80,7 +87,7 @@ def test_a_cosigner_vouches_alone_where_the_signer_is_unknown(
     registry = PublisherRegistry()
     registry.add_publisher(publisher("bob").model_copy(update={"public_key": encoded(SECOND)}))
     report = ModelVerifier().verify_model(
-        model, sealing.load(signed), registry=registry, manifest_path=signed
+        model, manifestfiles.load(signed), registry=registry, manifest_path=signed
     )
     assert (report.valid, report.trusted, report.signer_id) == (True, True, "bob")
     assert report.fingerprint == keys_.fingerprint(SECOND.public_key())
@@ -88,7 +95,7 @@ def test_a_cosigner_vouches_alone_where_the_signer_is_unknown(
     # With a key, the registry must hold that very key for the signer.
     with_key = ModelVerifier().verify_model(
         model,
-        sealing.load(signed),
+        manifestfiles.load(signed),
         registry=registry,
         public_key_bytes=(model.parent / "keys" / "public.pem").read_bytes(),
         manifest_path=signed,
@@ -162,7 +169,7 @@ def test_row_03_what_is_no_cosignature_is_unsigned(
     assert verify(model, signed, trust, 1) is Reason.FILE_UNSIGNED
     assert verify(model, signed, trust, 2) is Reason.THRESHOLD
     report = ModelVerifier().verify_model(
-        model, sealing.load(signed), registry=trust, manifest_path=signed
+        model, manifestfiles.load(signed), registry=trust, manifest_path=signed
     )
     assert [item.path for item in report.unsigned] == ["signed_manifest.json.cosigned"]
     assert len(report.warnings) == 1
@@ -237,7 +244,7 @@ def test_the_store_keeps_it_where_it_has_the_manifest(
     model: Path, signed: Path, trust: Trust, run: Run, keys: Keys
 ) -> None:
     store = Store.open(model)
-    document = sealing.load(signed)
+    document = manifestfiles.load(signed)
     made = cosigning.cosign(document, SECOND, "bob", manifest_path=signed, store=store)
     assert made.kept
     payload = identifier(document.manifest)
@@ -268,7 +275,7 @@ def test_row_29_a_damaged_cosignature_is_found_and_never_counts(
     how: str, model: Path, signed: Path, trust: Trust
 ) -> None:
     store = Store.open(model)
-    document = sealing.load(signed)
+    document = manifestfiles.load(signed)
     cosigning.cosign(document, SECOND, "bob", store=store)
     payload = identifier(document.manifest)
     (path,) = Path(store.path, "cosigned", payload).iterdir()
@@ -299,7 +306,7 @@ def test_row_29_a_damaged_cosignature_is_found_and_never_counts(
 
 def test_leftovers_of_a_killed_cosigner_are_removed(model: Path, signed: Path) -> None:
     store = Store.open(model)
-    cosigning.cosign(sealing.load(signed), SECOND, "bob", store=store)
+    cosigning.cosign(manifestfiles.load(signed), SECOND, "bob", store=store)
     (directory,) = Path(store.path, "cosigned").iterdir()
     leftover = directory / f".x.{'0' * 16}.tmp"
     leftover.touch()

@@ -29,11 +29,21 @@ LEVELS = {
     ],
     "answers": ["report"],
     "rooms": [
-        *["tree", "workers", "digests", "hashing", "keyfiles", "settings"],
+        *[
+            "tree",
+            "oddities",
+            "workers",
+            "digests",
+            "runners",
+            "hashing",
+            "keyfiles",
+            "manifestfiles",
+            "settings",
+        ],
         *["store", "trust", "levels", "keyless", "git", "history", "pushed", "hooks"],
     ],
     "flows": [
-        *["cosigning", "sealing", "bundling", "comparing", "judging"],
+        *["cosigning", "sealing", "bundling", "prechecking", "comparing", "judging"],
         *["opening", "verifying", "gating", "checkup"],
     ],
     "roof": [

@@ -33,6 +33,7 @@ from modelseal import (
     TrustedPublisher,
     comparing,
     keys,
+    manifestfiles,
     publishers,
     sealing,
     signatures,
@@ -87,7 +88,7 @@ class Machine(RuleBasedStateMachine):
         top = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.model = top / "model"
         self.registry = top / "trust.json"
-        self.output_path = self.model / sealing.DEFAULT_NAME
+        self.output_path = self.model / manifestfiles.DEFAULT_NAME
         self.model.mkdir()
         self.store = Store.init(top)
         self.index = top / ".modelseal" / "index.db"
@@ -211,7 +212,7 @@ class Machine(RuleBasedStateMachine):
                 self._sign("alice", "alice", version)
 
         killed_at(step, work)
-        found = sealing.load(self.output_path) if self.output_path.exists() else None
+        found = manifestfiles.load(self.output_path) if self.output_path.exists() else None
         if found != (self.output.signed if self.output else None):
             assert found is not None
             assert contents_of(found) == self.on_disk
@@ -305,7 +306,7 @@ class Machine(RuleBasedStateMachine):
         self._plant(*self.made[old])
 
     def _plant(self, signed: SignedManifest, key: str, claims: str) -> None:
-        sealing.save(signed, self.output_path)
+        manifestfiles.save(signed, self.output_path)
         self.output = Output(signed, key, claims)
 
     # What must be answered.
@@ -317,7 +318,7 @@ class Machine(RuleBasedStateMachine):
         signed, key, claims = self.output
         genuine = bool(key) and self.trusted.get(claims) == key
         right = genuine and self.output.contents == self.on_disk
-        read = sealing.load(self.output_path)
+        read = manifestfiles.load(self.output_path)
         assert read == signed
         registry = PublisherRegistry(self.registry)
         report = ModelVerifier().verify_model(self.model, read, registry=registry, jobs=1)

@@ -22,7 +22,7 @@ from modelseal import (
     SignatureAlgorithm,
     SignedManifest,
     keys,
-    sealing,
+    manifestfiles,
     signatures,
 )
 from modelseal.canonical import canonical
@@ -46,7 +46,7 @@ def sign(manifest: ModelManifest, algorithm: SignatureAlgorithm) -> SignedManife
 def accepted(data: bytes, algorithm: SignatureAlgorithm) -> SignedManifest | None:
     """What bytes say, if they are a manifest signed by our key."""
     try:
-        signed = sealing.decode(data, "manifest.json")
+        signed = manifestfiles.decode(data, "manifest.json")
     except FormatError:
         return None
     return signed if signatures.check(signed, PRIVATE[algorithm].public_key()).valid else None
@@ -186,7 +186,7 @@ def laid_out(contents: dict[str, bytes], links: set[str]) -> Iterator[Path]:
 def sealed(root: Path, **how: bool) -> SignedManifest:
     output = root.parent / "manifest.json"
     ModelSigner().sign_model(root, PEM, "alice@example.com", output, jobs=1, **how)  # type: ignore[arg-type]
-    return sealing.load(output)
+    return manifestfiles.load(output)
 
 
 def verified(root: Path, signed: SignedManifest, **how: bool) -> Report:

@@ -165,7 +165,7 @@ def test_a_manifest_is_left_out_where_the_system_finds_it(model: Path) -> None:
 def test_what_another_signing_is_writing_is_no_file_of_the_model(
     model: Path, signed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modelseal import sealing
+    from modelseal import manifestfiles
 
     def meanwhile(source: str, target: Path) -> None:
         assert Path(source).parent == model
@@ -177,7 +177,7 @@ def test_what_another_signing_is_writing_is_no_file_of_the_model(
     before = named(manifest_of(model))
     document = SignedManifest.model_validate_json(signed.read_bytes())
     monkeypatch.setattr(os, "replace", meanwhile)
-    sealing.save(document, signed)
+    manifestfiles.save(document, signed)
     assert seen == [before]
 
 
@@ -471,9 +471,9 @@ def test_an_output_without_a_directory_is_refused_before_the_work(
 
 
 def test_saving_is_refused_where_something_came_up_meanwhile(model: Path, signed: Path) -> None:
-    from modelseal import sealing
+    from modelseal import manifestfiles
 
     document = SignedManifest.model_validate_json(signed.read_bytes())
     with pytest.raises(OverwriteError):
-        sealing.save(document, model / "config.json")
+        manifestfiles.save(document, model / "config.json")
     assert (model / "config.json").read_text() == '{"vocab_size": 32000}'

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from modelseal import sealing
+from modelseal import manifestfiles
 from modelseal.commands import diff, gc, identify, log, ls, refs, show, status
 from modelseal.store import Finding, Seal, Store
 from tests.conftest import Keys, Result, Shell, need
@@ -70,7 +70,7 @@ def seal(run: Run, model: Path, keys: Keys, store: Path, version: str) -> Seal:
         *("--model-name", "tiny", "--model-version", version),
     )
     assert done.code == 0, done.err
-    signed = sealing.load(model / "signed_manifest.json")
+    signed = manifestfiles.load(model / "signed_manifest.json")
     return Store.open(store).add(signed, model_dir=model)
 
 

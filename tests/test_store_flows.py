@@ -16,9 +16,9 @@ from modelseal import (
     ModelSigner,
     ModelVerifier,
     SignedManifest,
-    comparing,
     hashing,
-    sealing,
+    manifestfiles,
+    prechecking,
     tree,
 )
 from modelseal.canonical import identifier
@@ -56,7 +56,7 @@ def verify(run: Run, model: Path, keys: Keys) -> Sign:
 
 def manifest_of(model: Path) -> SignedManifest:
     """What was signed last."""
-    return sealing.load(model / "signed_manifest.json")
+    return manifestfiles.load(model / "signed_manifest.json")
 
 
 def age() -> None:
@@ -390,7 +390,7 @@ def test_precheck_looks_first_at_what_changed_last_and_then_at_the_smallest(
 ) -> None:
     sign("--precheck")
     (model / WEIGHTS).write_bytes(b"x")
-    monkeypatch.setattr(comparing, "_GROUP_BYTES", 1)
+    monkeypatch.setattr(prechecking, "_GROUP_BYTES", 1)
     monkeypatch.setattr(tree, "changed_at", lambda _, path: changed.get(path, 0))
     seen: list[str] = []
     hash_files = hashing.hash_files

@@ -27,7 +27,7 @@ from modelseal import (
     SignatureAlgorithm,
     SignedManifest,
     TrustedPublisher,
-    sealing,
+    manifestfiles,
 )
 from modelseal.store import Store
 from tests.conftest import Keys, Result, Shell, every_command, need
@@ -364,7 +364,7 @@ def test_row_32_a_signal_while_nobody_reads_the_answer(number: signal.Signals, c
 def test_row_32_an_answer_that_is_lost_is_no_success(
     name: str, where: str, signed: Path, keys: Keys, tmp_path: Path
 ) -> None:
-    Store.init(tmp_path).add(sealing.load(signed), model_dir=signed.parent)
+    Store.init(tmp_path).add(manifestfiles.load(signed), model_dir=signed.parent)
     furnish(tmp_path, keys)
     args = [*MODELSEAL, *command(name, signed.parent, keys)]
     stdout: int | None = None

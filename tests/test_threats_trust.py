@@ -451,11 +451,11 @@ def test_row_26_trust_add_killed_at_every_step(tmp_path: Path) -> None:
 def test_row_26_cosign_killed_at_every_step(
     tmp_path: Path, signed: Path, pair: Callable[[str], Keys]
 ) -> None:
-    from modelseal import cosigning, sealing
+    from modelseal import cosigning, manifestfiles
 
     bob = keys.load_private(pair("bob").private.read_bytes())
     carol = keys.load_private(pair("carol").private.read_bytes())
-    cosigning.cosign(sealing.load(signed), bob, BOB, manifest_path=signed)
+    cosigning.cosign(manifestfiles.load(signed), bob, BOB, manifest_path=signed)
     side = signed.with_name("signed_manifest.json.cosigned")
     counts = set()
     for step in steps():
@@ -463,12 +463,12 @@ def test_row_26_cosign_killed_at_every_step(
         place.mkdir()
         shutil.copy(side, place)
         manifest = shutil.copy(signed, place)
-        document = sealing.load(manifest)
+        document = manifestfiles.load(manifest)
         killed = killed_at(
             step,
             lambda d=document, m=manifest: cosigning.cosign(d, carol, "carol", manifest_path=m),  # type: ignore[misc]
         )
-        counts.add(len(cosigning.load(cosigning.side_path(manifest)).signatures))
+        counts.add(len(cosigning.load(manifestfiles.side_path(manifest)).signatures))
         if not killed:
             break
     assert counts == {1, 2}

@@ -22,7 +22,7 @@ from modelseal import (
     PublisherRegistry,
     SignedManifest,
     TrustedPublisher,
-    sealing,
+    manifestfiles,
 )
 from modelseal.errors import (
     FileChangedError,
@@ -67,7 +67,7 @@ def sign(keys: Keys, files: list[FileEntry], **changes: Any) -> SignedManifest:
 @pytest.fixture
 def document(signed: Path) -> SignedManifest:
     """The signed manifest of `model`."""
-    return sealing.load(signed)
+    return manifestfiles.load(signed)
 
 
 @pytest.fixture
@@ -659,11 +659,11 @@ def test_every_way_of_working_gives_the_same_report(
 
 
 def test_a_manifest_is_loaded_within_bounds(model: Path, signed: Path) -> None:
-    assert sealing.load(str(signed)) == sealing.load(signed)
+    assert manifestfiles.load(str(signed)) == manifestfiles.load(signed)
     with pytest.raises(FormatError, match=r"^malformed manifest 'name': "):
-        sealing.decode(b"{}", "name")
+        manifestfiles.decode(b"{}", "name")
     with pytest.raises(FormatError, match="it is not a regular file"):
-        sealing.load("/dev/zero")
+        manifestfiles.load("/dev/zero")
     os.truncate(signed, (256 << 20) + 1)
     with pytest.raises(FormatError, match="is larger than 268,435,456 bytes"):
-        sealing.load(signed)
+        manifestfiles.load(signed)

@@ -77,14 +77,14 @@ def _and(others: int) -> str:
 
 
 def _subject(args: Namespace) -> "tuple[SignedManifest, Store | None, str | None]":
-    from modelseal import sealing
+    from modelseal import manifestfiles
 
     if args.revision is not None:
         store, named = arguments.find_sealed(args, args.revision)
         if store is not None:
             return store.get(named), store, None
         args.manifest = named
-    signed = sealing.load(args.manifest)
+    signed = manifestfiles.load(args.manifest)
     try:
         return (
             signed,

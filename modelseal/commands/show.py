@@ -36,15 +36,15 @@ def run(args: Namespace) -> int:
     """Print the manifest, and what the store knows of it."""
     from hashlib import sha256
 
-    from modelseal import canonical, sealing
+    from modelseal import canonical, manifestfiles
 
     store, named = arguments.find_sealed(args, args.revision)
     if store is None:
-        signed = sealing.load(named)
+        signed = manifestfiles.load(named)
         data = canonical.canonical(signed)
     else:
         data = store.read(named)
-        signed = sealing.decode(data, named)
+        signed = manifestfiles.decode(data, named)
     id_ = sha256(data).hexdigest()
     seal = store.seal(id_) if store else None
     if args.raw:

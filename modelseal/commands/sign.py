@@ -196,14 +196,14 @@ def _print_bundle(bundled: "Bundled") -> None:
 
 
 def _sign(args: Namespace, store: "Store | None") -> int:
-    from modelseal import sealing
+    from modelseal import manifestfiles, sealing
 
     found = defaults.find(args, store, args.model_dir)
     sources = defaults.name_signer(args, found, store, args.model_dir)
     if args.precheck is None:
         args.precheck = store is not None and bool(found["precheck"].value)
     key, passphrase = _unlock(args)
-    path = args.output or os.path.join(args.model_dir, sealing.DEFAULT_NAME)
+    path = args.output or os.path.join(args.model_dir, manifestfiles.DEFAULT_NAME)
     new_store = store is not None and not os.path.lexists(store.path)
     with output.progress("hashing", quiet=args.quiet) as progress:
         sealed = sealing.ModelSigner().sign_model(

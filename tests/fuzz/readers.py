@@ -24,10 +24,10 @@ from modelseal import (
     documents,
     keys,
     lfs,
+    manifestfiles,
     openssh,
     paths,
     pushed,
-    sealing,
     settings,
     signatures,
 )
@@ -59,13 +59,13 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 @cache
 def genuine() -> SignedManifest:
     """The one manifest that `KEY` signed."""
-    return sealing.load(CORPUS / "manifest" / "signed.json")
+    return manifestfiles.load(CORPUS / "manifest" / "signed.json")
 
 
 def manifest(data: bytes, scratch: Path) -> bool:
     """A signed manifest: what is accepted says the same to every reader, and is signed or not."""
     try:
-        signed = sealing.decode(data, "manifest.json")
+        signed = manifestfiles.decode(data, "manifest.json")
     except FormatError:
         return False
     written = canonical(signed)
