@@ -176,7 +176,7 @@ def _certificates(
             raise KeyLoadError("certificates above the signer's, and none of the signer")
         return []
     leaf = certificates.load_pem(certificate)[0]
-    if leaf.public_key() != key.public_key():
+    if certificates.public_key(leaf) != key.public_key():
         raise KeyLoadError(
             f"the certificate '{certificates.name(leaf)}' is of another key than the private one"
         )

@@ -1,6 +1,8 @@
 """The checking flow of OMS: a bundle's signature first, its statement second, then the files."""
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
@@ -81,11 +83,13 @@ def verify_model(
     Raises FormatError for what is no bundle or states nothing that can be checked; KeyLoadError;
     ModelError where there is no model. What is wrong with the model is in the report.
     """
-    opened = bundle.decode(data)
+    with naming(path):
+        opened = bundle.decode(data)
     report = Report(manifest=Statement(model_name="", files=[]))
-    if not _check_signature(report, opened, data, means):
+    if not _check_signature(report, opened, data, means, path):
         return report
-    signed = statement.decode(opened.payload)
+    with naming(path):
+        signed = statement.decode(opened.payload)
     report.manifest = signed
     if not _check_publishers(report, means, signed.model_name):
         return report
@@ -109,6 +113,16 @@ def verify_model(
     return report
 
 
+@contextmanager
+def naming(path: fileio.Location | None) -> Iterator[None]:
+    """Let a FormatError say which bundle it is of. path: None for standard input."""
+    try:
+        yield
+    except FormatError as err:
+        name = "standard input" if path is None else os.fspath(path)
+        raise FormatError(f"malformed bundle '{name}': {err}", hint=err.hint) from None
+
+
 def _inside(ignored: Sequence[str]) -> set[str]:
     """Of a statement's ignored paths those that can be inside a model.
 
@@ -122,18 +136,26 @@ def _inside(ignored: Sequence[str]) -> set[str]:
     return found
 
 
-def _check_signature(report: Report, opened: bundle.Bundle, data: bytes, means: Means) -> bool:
+def _check_signature(
+    report: Report,
+    opened: bundle.Bundle,
+    data: bytes,
+    means: Means,
+    path: fileio.Location | None,
+) -> bool:
     """Enter with which key the bundle is signed, and whether it is."""
     if opened.method != means.method:
         return _refuse(report, f"the bundle is {_METHODS[opened.method]}")
     if means.identity:
         fault = _check_identity(report, opened, data, means)
     elif means.roots is not None:
-        fault = _check_path(report, opened, means.roots)
+        with naming(path):
+            fault = _check_path(report, opened, means.roots)
     elif means.public_key is not None:
         key = ecdsa.load_public(means.public_key)
         report.fingerprint = keys.fingerprint(key)
-        fault = _key_fault(opened, key)
+        with naming(path):
+            fault = _key_fault(opened, key)
     else:
         return _find_key(report, opened, means.registry)
     if fault:
@@ -147,7 +169,7 @@ def _check_signature(report: Report, opened: bundle.Bundle, data: bytes, means: 
 def _check_path(report: Report, opened: bundle.Bundle, roots: "Sequence[Certificate]") -> str:
     try:
         chain = certificates.load_der(opened.certificates)
-        key = ecdsa.check_public(chain[0].public_key())
+        key = ecdsa.check_public(certificates.public_key(chain[0]))
     except (KeyLoadError, ValueError) as err:
         raise FormatError(f"x509CertificateChain: {err}") from None
     report.fingerprint = keys.fingerprint(key)
@@ -163,7 +185,7 @@ def _check_identity(report: Report, opened: bundle.Bundle, data: bytes, means: M
         return said.fault
     if (said.payload_type, said.payload) != (opened.payload_type, opened.payload):
         raise FormatError("dsseEnvelope.payload: it can be read in two ways")
-    key = ecdsa.check_public(certificates.load_der([said.certificate])[0].public_key())
+    key = ecdsa.check_public(certificates.public_key(certificates.load_der([said.certificate])[0]))
     report.fingerprint = keys.fingerprint(key)
     report.signer_id, report.publisher = means.identity, means.provider
     report.trusted = True

@@ -73,12 +73,15 @@ def certify(
     begins: float = -1,
     ends: float = 100,
     private: ec.EllipticCurvePrivateKey | None = None,
+    only: x509.GeneralName | None = None,
+    critical: bool = True,
 ) -> Certified:
     """Make a certificate, signed by itself where nobody else does.
 
     authority: of the basic constraints; None leaves them out.
     usage: whether digital signatures and signing certificates are allowed; None says nothing.
     begins, ends: days from now.
+    only: names that an authority may vouch for; critical: whether all have to understand that.
     """
     private = private or key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -99,6 +102,8 @@ def certify(
         builder = builder.add_extension(x509.KeyUsage(*allowed), True)
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), False)
+    if only is not None:
+        builder = builder.add_extension(x509.NameConstraints([only], None), critical)
     return Certified(builder.sign(by.private if by else private, hashes.SHA256()), private)
 
 

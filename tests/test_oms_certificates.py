@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from modelseal.errors import KeyLoadError
 from modelseal.oms import certificates
@@ -143,3 +144,12 @@ def test_what_is_no_certificate() -> None:
         certificates.load_der([b"\x30\x03\x02\x01\x01"])
     with pytest.raises(KeyLoadError, match="more than 64"):
         certificates.load_der([certify("x").der] * 65)
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_an_authority_for_some_subjects_vouches_for_no_other(
+    root: Certified, critical: bool
+) -> None:
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "theirs")])
+    bound = authority("bound", root, only=x509.DirectoryName(subject), critical=critical)
+    assert NO_PATH in fault(certify("x", bound, extended=CODE_SIGNING), bound, roots=(root,))

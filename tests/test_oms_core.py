@@ -259,6 +259,24 @@ def test_media_types_of_all_generations(files: Path, kind: str, method: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"mediaType": 1}', True),
+        ('{"x": {}, "dsseEnvelope": {}}', True),
+        ('{"manifest": {"path": "mediaType"}}', False),
+        ('{\n  "manifest": {"path": "dsseEnvelope"}\n}', False),
+        ('{"signature": {"signer_id": "verificationMaterial"}, "manifest": {}}', False),
+        ('{"signature": {}, "manifest": {}, "mediaType": 1}', False),
+        ('["mediaType"]', True),  # it is neither: whoever decodes it says so
+        ('{ "manifest": ["mediaType"', False),
+        ('{"mediaType": ' + "[" * 100_000, True),
+    ],
+)
+def test_only_the_outermost_names_tell_a_bundle(text: str, expected: bool) -> None:
+    assert bundle.is_bundle(text.encode()) is expected
+
+
+@pytest.mark.parametrize(
     ("data", "fault"),
     [
         (b'{"a": 1, "a": 2}', "a key is repeated"),

@@ -44,6 +44,10 @@ class Forger:
         """What he would say if he were honest."""
         return statement_of(self.model, *(names or NAMES), **serialization)
 
+    def error(self, fault: str) -> str:
+        """What the verifier prints of a bundle that can't be read."""
+        return f"error: malformed bundle '{self.bundle}': {fault}\n"
+
     def verify(self, statement: Json | bytes, *args: str | Path) -> Result:
         """What the verifier says of a statement, well signed."""
         return self.verify_bundle(sign(statement, self.key), *args)
@@ -125,7 +129,7 @@ def test_36_40_paths_that_no_model_has(forger: Forger, path: str, extra: tuple[s
     done = forger.verify(said, *extra)
     assert done.code == 1
     assert done.out == ""
-    assert done.err.startswith("error: path ")
+    assert done.err.startswith(f"error: malformed bundle '{forger.bundle}': path ")
 
 
 def test_36_a_path_that_is_there_twice(forger: Forger) -> None:
@@ -135,7 +139,7 @@ def test_36_a_path_that_is_there_twice(forger: Forger) -> None:
         for resources in ([first, {**first, **twice}], [{**first, **twice}, first]):
             said["predicate"]["resources"][:1] = resources
             done = forger.verify(rooted(said))
-            assert (done.code, done.err) == (1, "error: path 'config.json' is named twice\n")
+            assert (done.code, done.err) == (1, forger.error("path 'config.json' is named twice"))
             said = forger.honest()
     first = forger.honest()["predicate"]["resources"][0]
     below = {**first, "name": "config.json/x"}
@@ -162,10 +166,10 @@ def test_36_json_that_can_be_read_in_two_ways(forger: Forger) -> None:
         ('"_type": ', '"note": {"a": 1, "a": 2}, "_type": '),
     ):
         done = forger.verify(payload.replace(one, two, 1).encode())
-        assert (done.code, done.err) == (1, "error: a key is repeated\n")
+        assert (done.code, done.err) == (1, forger.error("a key is repeated"))
     made = json.dumps(sign(forger.honest(), forger.key))
     done = forger.verify_bundle(made.replace("{", '{"mediaType": "x", ', 1).encode())
-    assert (done.code, done.err) == (1, "error: a key is repeated\n")
+    assert (done.code, done.err) == (1, forger.error("a key is repeated"))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100])
@@ -363,6 +367,33 @@ def test_38_certificates(forger: Forger, run: Run, tmp_path: Path, what: str) ->
     assert done.out.startswith("Signature: INVALID — the certificate ")
     assert fault in done.out
     assert "[OK]" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "fault"),
+    [
+        # The name of a curve, of a kind of key, and a text that is not UTF-8.
+        ("06082a8648ce3d030107", "06082a8648ce3d03017f", "key of the certificate 'CN=x' can't"),
+        ("06072a8648ce3d0201", "06072a8648ce3d0209", "key of the certificate 'CN=x' can't"),
+        ("0c0178", "0c01ff", "a certificate in the bundle is damaged"),
+    ],
+)
+def test_38_certificates_that_no_library_reads(
+    forger: Forger, run: Run, tmp_path: Path, there: str, instead: str, fault: str
+) -> None:
+    root = authority("root")
+    signer = certify("x", root)
+    der = signer.der.replace(bytes.fromhex(there), bytes.fromhex(instead))
+    assert der != signer.der
+    made = sign(forger.honest(), signer.private, [signer])
+    material = made["verificationMaterial"]["x509CertificateChain"]
+    material["certificates"][0]["rawBytes"] = base64.b64encode(der).decode()
+    forger.bundle.write_text(json.dumps(made))
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    done = run("verify", "--manifest", forger.bundle, "--certificate-chain", tmp_path / "root.pem")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(forger.error("x509CertificateChain: ")[:-1])
+    assert fault in done.err
 
 
 def test_38_what_can_not_sign_is_refused_by_sign(forger: Forger, run: Run, tmp_path: Path) -> None:

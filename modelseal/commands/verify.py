@@ -177,7 +177,7 @@ def _verify_bundle(args: Namespace, data: bytes, path: str | None) -> int:
         report = opening.verify_model(
             args.model_dir,
             data,
-            _means(args, data),
+            _means(args, data, path),
             path=path,
             ignore_paths=args.ignore_path,
             ignore_unsigned_files=args.ignore_unsigned_files,
@@ -208,13 +208,14 @@ def _refuse_mixtures(args: Namespace) -> None:
         raise UsageError(f"{given[0]} goes without {given[1]}")
 
 
-def _means(args: Namespace, data: bytes) -> "Means":
+def _means(args: Namespace, data: bytes, path: str | None) -> "Means":
     """What the command line, the registries and the system have to check a bundle with."""
     from modelseal import keyfiles, keys
     from modelseal.oms import bundle, certificates
-    from modelseal.opening import Means
+    from modelseal.opening import Means, naming
 
-    is_certified = bundle.decode(data).method == "certificate"
+    with naming(path):
+        is_certified = bundle.decode(data).method == "certificate"
     trust = arguments.find_trust(args, None, args.model_dir or ".")
     found = defaults.find(args, None, args.model_dir)
     require = args.require or _required(found["require"].value)

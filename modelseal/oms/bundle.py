@@ -20,6 +20,9 @@ MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _MEDIA_TYPES = re.compile(
     r"application/vnd\.dev\.sigstore\.bundle(\.v0\.[1-3]\+json|\+json;version=0\.[1-3])"
 )
+_NAMES: Final = frozenset({"mediaType", "verificationMaterial", "dsseEnvelope"})
+_QUOTED: Final = tuple(f'"{name}"'.encode() for name in sorted(_NAMES))
+
 _SIGNATURES: Final = 16
 """More than this are no bundle, but work for a verifier."""
 
@@ -82,10 +85,17 @@ class _Bundle(_Struct):
 
 
 def is_bundle(data: bytes) -> bool:
-    """Whether JSON looks like a bundle rather than like a signed manifest of our own."""
-    return not data[:64].lstrip().startswith(b'{"manifest"') and (
-        b'"dsseEnvelope"' in data or b'"verificationMaterial"' in data or b'"mediaType"' in data
-    )
+    """Whether JSON looks like a bundle rather than like a signed manifest of our own.
+
+    A manifest may have any of a bundle's names for a file, so that only the outermost ones count.
+    """
+    if not any(name in data for name in _QUOTED):
+        return False
+    try:
+        names = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).keys()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return not data[:64].lstrip(b"{ \t\r\n").startswith(b'"manifest"')
+    return "manifest" not in names and not _NAMES.isdisjoint(names)
 
 
 def decode(data: bytes) -> Bundle:

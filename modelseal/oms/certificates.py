@@ -30,7 +30,7 @@ _SIGNING: Final = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXT
 def load_pem(data: bytes) -> list[x509.Certificate]:
     """Load the certificates of a PEM file, one or more. Raises KeyLoadError."""
     try:
-        return x509.load_pem_x509_certificates(data)
+        return _named(x509.load_pem_x509_certificates(data))
     except _UNPARSABLE:
         pass
     what = "a damaged certificate" if b"BEGIN CERTIFICATE" in data else "no certificate in PEM"
@@ -42,9 +42,26 @@ def load_der(raws: Sequence[bytes]) -> list[x509.Certificate]:
     if len(raws) > _MANY:
         raise KeyLoadError(f"a bundle with more than {_MANY} certificates")
     try:
-        return [x509.load_der_x509_certificate(raw) for raw in raws]
+        return _named([x509.load_der_x509_certificate(raw) for raw in raws])
     except _UNPARSABLE:
         raise KeyLoadError("a certificate in the bundle is damaged") from None
+
+
+def _named(loaded: list[x509.Certificate]) -> list[x509.Certificate]:
+    """Have the names read now: what is wrong with them would show at any later use."""
+    for each in loaded:
+        _ = each.subject, each.issuer
+    return loaded
+
+
+def public_key(certificate: x509.Certificate) -> object:
+    """The key that a certificate is for. Raises KeyLoadError for one of an unknown kind."""
+    try:
+        return certificate.public_key()
+    except _UNPARSABLE:
+        raise KeyLoadError(
+            f"the key of the certificate '{name(certificate)}' can't be read"
+        ) from None
 
 
 def encode_der(chain: Sequence[x509.Certificate]) -> list[bytes]:
@@ -109,6 +126,9 @@ def _authorities() -> verification.ExtensionPolicy:
         .may_be_present(
             x509.ExtendedKeyUsage, verification.Criticality.AGNOSTIC, _require_code_signing
         )
+        .may_be_present(
+            x509.NameConstraints, verification.Criticality.AGNOSTIC, _refuse_directories
+        )
     )
 
 
@@ -131,6 +151,15 @@ def _require_code_signing(
 ) -> None:
     if extension is not None and _SIGNING.isdisjoint(extension):
         raise ValueError("an authority for other uses")
+
+
+def _refuse_directories(
+    _: verification.Policy, __: x509.Certificate, extension: x509.NameConstraints | None
+) -> None:
+    """The verifier holds nobody to a constraint of subjects, unless that is critical."""
+    trees = [] if extension is None else [extension.permitted_subtrees, extension.excluded_subtrees]
+    if any(isinstance(each, x509.DirectoryName) for tree in trees for each in tree or ()):
+        raise ValueError("an authority for some subjects alone")
 
 
 def _time_fault(certificate: x509.Certificate, when: datetime) -> str:
