@@ -44,12 +44,13 @@ class _Survey(NamedTuple):
     """What was found in a model directory.
 
     entries: what a manifest says of the files, in the order of their paths.
+    blake3: by path, of those that were read, where it was asked for.
     hashed: how many of the files were read. remember: tells the store's stat cache of them, and of
     the seal that was made of them.
     """
 
     entries: list[FileEntry]
-    digests: dict[str, hashing.FileDigest]
+    blake3: dict[str, bytes]
     hashed: int
     remember: Callable[[str], None]
 
@@ -183,7 +184,7 @@ class ModelSigner:
             seal = store.add(
                 signed,
                 model_dir=model_dir,
-                blake3={p: digest.blake3 for p, digest in survey.digests.items() if digest.blake3},
+                blake3=survey.blake3,
                 allow_version_reuse=allow_version_reuse,
             )
         manifestfiles.save(signed, output)
@@ -215,13 +216,7 @@ def _survey(
     written = (
         manifestfiles.DEFAULT_NAME if output is None else manifestfiles.relative(output, model_dir)
     )
-    # Another run is writing its manifest, or was killed at it: no file of the model.
-    found.files = [
-        path
-        for path in found.files
-        if not fileio.is_temporary(path, written)
-        and not fileio.is_temporary(path, written + tree.COSIGNED_SUFFIX)
-    ]
+    found.files = [path for path in found.files if not _is_stray(path, written)]
     oddities.refuse_oddities(found, model_dir)
     if warn:
         for path in found.outside:
@@ -232,10 +227,7 @@ def _survey(
         cache = store.stat_cache(model_dir, found.files, links=found.links, fork=fork)
     known = _known(store, cache, algorithms) if store and cache and incremental else {}
     unknown = [path for path in found.files if path not in known]
-    digests = {
-        path: hashing.FileDigest(digest.sha256, digest.size, stamp=digest.stamp)
-        for path, digest in known.items()
-    }
+    digests: dict[str, Digest | hashing.FileDigest] = {**known}
     entries = {path: _entry(path, digest) for path, digest in digests.items()}
 
     def enter(index: int, outcome: hashing.FileDigest | ModelSealError) -> None:
@@ -245,12 +237,8 @@ def _survey(
     outcomes = hashing.hash_files(
         model_dir, unknown, links=found.links, algorithms=algorithms, each=enter, **how
     )
-    for path, outcome in zip(unknown, outcomes, strict=True):
-        if isinstance(outcome, ModelSealError):
-            raise outcome
-        if outcome.lfs_pointer:
-            raise ModelError(f"'{path}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
-        digests[path] = outcome
+    read = _without_faults(unknown, outcomes)
+    digests |= read
     if known:
         digests = {path: digests[path] for path in found.files}
 
@@ -260,10 +248,32 @@ def _survey(
             sealed = {path: digest.sha256 for path, digest in digests.items()}
             cache.update(fresh, seal=seal, sealed=sealed)
 
-    return _Survey([entries[path] for path in found.files], digests, len(unknown), remember)
+    blake3 = {path: digest.blake3 for path, digest in read.items() if digest.blake3}
+    return _Survey([entries[path] for path in found.files], blake3, len(unknown), remember)
 
 
-def _entry(path: str, digest: hashing.FileDigest) -> FileEntry:
+def _without_faults(
+    files: Sequence[str], outcomes: Sequence[hashing.FileDigest | ModelSealError]
+) -> dict[str, hashing.FileDigest]:
+    """The digests by path. Raises for the first file that can't be signed."""
+    digests = {}
+    for path, outcome in zip(files, outcomes, strict=True):
+        if isinstance(outcome, ModelSealError):
+            raise outcome
+        if outcome.lfs_pointer:
+            raise ModelError(f"'{path}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
+        digests[path] = outcome
+    return digests
+
+
+def _is_stray(path: str, written: str) -> bool:
+    """Whether another run is writing its manifest here, or was killed at it: no file of a model."""
+    if not path.endswith(".tmp"):  # asked of a million files
+        return False
+    return any(fileio.is_temporary(path, of) for of in (written, written + tree.COSIGNED_SUFFIX))
+
+
+def _entry(path: str, digest: "Digest | hashing.FileDigest") -> FileEntry:
     return FileEntry(path=path, size_bytes=digest.size, sha256_hash=digest.sha256.hex())
 
 
