@@ -1,7 +1,6 @@
 """Options that several commands share, and what they stand for."""
 
 import os
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from modelseal import owning
@@ -10,13 +9,21 @@ TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from typing import TypedDict
 
     from modelseal.git import Repository
     from modelseal.hooks import Policy
     from modelseal.levels import Level, Memory, Trust
-    from modelseal.oms.statement import Statement
-    from modelseal.store import Entry, Store
+    from modelseal.store import Store
     from modelseal.structs import SignedManifest
+
+    class Walk(TypedDict):
+        """How to look at a model directory."""
+
+        ignore_paths: list[str]
+        follow_symlinks: bool
+        jobs: int
+        fork: bool
 
 
 def add_signer(parser: ArgumentParser) -> None:
@@ -56,6 +63,16 @@ def add_walk(parser: ArgumentParser) -> None:
         help="take a link to a regular file as that file, instead of refusing it",
     )
     add_jobs(parser)
+
+
+def walk(args: Namespace) -> "Walk":
+    """What `add_walk` asked for, as signing and checking take it."""
+    return {
+        "ignore_paths": args.ignore_path,
+        "follow_symlinks": args.follow_symlinks,
+        "jobs": args.jobs,
+        "fork": True,
+    }
 
 
 def add_jobs(parser: ArgumentParser) -> None:
@@ -222,115 +239,12 @@ def find_policy(args: Namespace, repository: "Repository", told: "Mapping[str, s
         store = None
     found = defaults.find(args, store, None)
     files = {name: str(found[f"hook.{name}"].value) for name in ("require", "check")}
-    wanted = found["require"].value
     return hooks.policy(
         files,
         hooks.settings(repository),
         told,
-        # 1, the default, asks for no more than the registries do.
-        publishers=wanted if isinstance(wanted, int) and wanted > 1 else 0,
+        publishers=defaults.required(found),
     )
-
-
-def find_sealed(args: Namespace, revision: str, start: str = ".") -> "tuple[Store | None, str]":
-    """What a revision stands for: a store and an id, or None and a path.
-
-    What begins with `/`, `./` or `../` is a path; anything else where no seal is called so.
-    """
-    from modelseal.errors import StoreMissingError, UnknownRevisionError
-
-    if revision in (".", "..") or revision.startswith(("/", "./", "../")):
-        return None, revision
-    try:
-        store = find_store(args, start)
-        return store, store.resolve(revision)
-    except (StoreMissingError, UnknownRevisionError):
-        if os.path.lexists(revision):
-            return None, revision
-        raise
-
-
-def sealed_entries(store: "Store | None", named: str) -> "list[Entry]":
-    """The files of what `find_sealed` found, be it a manifest or a bundle."""
-    if store is not None:
-        return store.entries(named)
-    from modelseal import manifestfiles
-    from modelseal.oms import bundle
-    from modelseal.store import Entry
-
-    data = load_document(named)
-    if bundle.is_bundle(data):
-        return _stated_entries(load_statement(data, named), named)
-    files = manifestfiles.decode(data, named).manifest.files
-    return [Entry(entry.path, entry.size_bytes, entry.sha256_hash) for entry in files]
-
-
-def _stated_entries(stated: "Statement", named: str) -> "list[Entry]":
-    from modelseal.errors import FormatError
-    from modelseal.store import Entry
-
-    if stated.algorithm != "sha256" or stated.shard_size:
-        what = f"{stated.algorithm}{' of shards' if stated.shard_size else ''}"
-        raise FormatError(
-            f"'{named}' names files by {what}, not by SHA-256",
-            hint="'modelseal inspect' lists them, 'modelseal verify' compares them",
-        )
-    return [Entry(file.path, file.size_bytes, file.digests[0]) for file in stated.files]
-
-
-def load_statement(data: bytes, path: str) -> "Statement":
-    """What a bundle that was read from a path claims. Raises FormatError."""
-    from modelseal.errors import FormatError
-    from modelseal.oms import bundle, statement
-
-    try:
-        return statement.decode(bundle.decode(data).payload)
-    except FormatError as err:
-        name = "standard input" if path == "-" else path
-        raise FormatError(f"malformed bundle '{name}': {err}") from None
-
-
-def load_manifest(path: str) -> "SignedManifest":
-    """Read a signed manifest; `-` is standard input. Raises OSError, FormatError."""
-    return decode_manifest(load_document(path), path)
-
-
-def decode_manifest(data: bytes, path: str) -> "SignedManifest":
-    """Decode what was read from a path, or standard input. Raises FormatError."""
-    from modelseal import manifestfiles
-
-    return manifestfiles.decode(data, "standard input" if path == "-" else path)
-
-
-def load_document(path: str) -> bytes:
-    """Read a signed manifest or a bundle, as bytes; `-` is standard input."""
-    from modelseal import fileio
-    from modelseal.structs import DOCUMENT_LIMIT
-
-    return _standard_input() if path == "-" else fileio.read_bounded(path, DOCUMENT_LIMIT)
-
-
-def load_certificates(path: str) -> bytes:
-    """Read a file that should hold certificates in PEM. Raises OSError, KeyLoadError."""
-    from modelseal import fileio, keyfiles
-    from modelseal.oms import certificates
-
-    data = fileio.read_bounded(path, certificates.LIMIT)
-    with keyfiles.naming(path):
-        certificates.load_pem(data)
-    return data
-
-
-def _standard_input() -> bytes:
-    from modelseal.errors import FormatError
-    from modelseal.structs import DOCUMENT_LIMIT
-
-    if sys.stdin is None:
-        raise FormatError("standard input is closed")
-    data = sys.stdin.buffer.read(DOCUMENT_LIMIT + 1)
-    if len(data) > DOCUMENT_LIMIT:
-        raise FormatError(f"standard input is larger than {DOCUMENT_LIMIT:,} bytes")
-    return data
 
 
 def number(text: str) -> int:

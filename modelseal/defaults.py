@@ -73,6 +73,13 @@ def key(args: Namespace, found: "dict[str, Setting]", store: "Store | None") -> 
     return _key_path(found["key"], store, own=owning.owns(args, store))
 
 
+def required(found: "dict[str, Setting]", told: int = 0) -> int:
+    """How many publishers must have signed, as told or as it is set; 0 is as the registries say."""
+    wanted = found["require"].value
+    # 1, the default, asks for no more than they do.
+    return told or (wanted if isinstance(wanted, int) and wanted > 1 else 0)
+
+
 def _missing_hint(passed_over: str | None) -> str:
     if passed_over is not None:
         return f"'{passed_over}' lies in the model, and doesn't count unless named by '--store'"

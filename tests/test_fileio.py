@@ -2,7 +2,6 @@
 
 import errno
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from modelseal import fileio
 from modelseal.errors import FormatError, OverwriteError
 from tests.conftest import Keys, need
+from tests.irregular import make_socket
 from tests.test_workers import TOP, alone
 
 Write = Callable[[Path, bytes], None]
@@ -51,17 +51,6 @@ def test_a_link_to_a_file_is_read(old: Path) -> None:
     assert fileio.read_bounded(link, 100) == OLD
 
 
-def _socket(path: Path) -> None:
-    listener = socket.socket(socket.AF_UNIX)
-    back = Path.cwd()
-    os.chdir(path.parent)  # a socket's name may have 107 bytes
-    try:
-        listener.bind(path.name)
-    finally:
-        os.chdir(back)
-        listener.close()
-
-
 def _terabyte(path: Path) -> None:
     path.touch()
     os.truncate(path, 1 << 40)
@@ -85,7 +74,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
         FormatError,
         "'{}' is larger than 1,000 bytes",
     ),
-    "socket": (_socket, OSError, ""),
+    "socket": (make_socket, OSError, ""),
     "nothing": (lambda path: None, FileNotFoundError, ""),
     "dangling": (lambda path: path.symlink_to("nowhere"), FileNotFoundError, ""),
     "loop": (lambda path: path.symlink_to(path.name), OSError, ""),

@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 from modelseal import tree
 from modelseal.errors import FileChangedError, FileUnreadableError, ModelSealError
 from modelseal.hashing import FileDigest, hash_files
+from tests.irregular import make_socket
 from tests.test_workers import alone, children, start
 
 MIB = 1 << 20
@@ -188,10 +188,7 @@ def _held_pipe(path: Path) -> None:
 
 def _listening(path: Path) -> None:
     path.unlink()
-    listener = socket.socket(socket.AF_UNIX)
-    os.chdir(path.parent)  # a socket's name may have 107 bytes
-    listener.bind(path.name)
-    listener.close()
+    make_socket(path)
 
 
 def _directory(path: Path) -> None:

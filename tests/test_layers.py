@@ -47,7 +47,8 @@ LEVELS = {
         *["opening", "verifying", "gating", "checkup"],
     ],
     "roof": [
-        *["output", "rendering", "prompts", "owning", "defaults", "arguments", "registries"],
+        *["output", "rendering", "prompts", "owning", "defaults", "arguments"],
+        *["operands", "means", "registries"],
         *["shared", "offers", "completing", "commands", "cli", "__main__"],
     ],
 }

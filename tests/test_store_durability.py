@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,27 @@ def interposed(before: Callable[[], None]) -> Iterator[None]:
     finally:
         for name, call in kept.items():
             setattr(os, name, call)
+
+
+@dataclass
+class Count:
+    """How many calls there were."""
+
+    calls: int = 0
+
+
+@contextmanager
+def failing(step: int, code: int) -> Iterator[Count]:
+    """Let call number `step` of those that change a disk fail, once."""
+    count = Count()
+
+    def fail() -> None:
+        count.calls += 1
+        if count.calls == step + 1:
+            raise OSError(code, os.strerror(code))
+
+    with interposed(fail):
+        yield count
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -169,16 +191,8 @@ def test_row_27_add_failing_at_every_step(tmp_path: Path, code: int) -> None:
     failures = 0
     for step in steps():
         store, old = fresh(tmp_path, step)
-        calls = 0
-
-        def fail(step: int = step) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == step + 1:
-                raise OSError(code, os.strerror(code))
-
         try:
-            with interposed(fail):
+            with failing(step, code) as count:
                 new = store.add(NEW).id
         except OSError as err:
             failures += 1
@@ -189,7 +203,7 @@ def test_row_27_add_failing_at_every_step(tmp_path: Path, code: int) -> None:
         else:
             assert state(store) == (new, [new, old]), step
         assert_sound(store)
-        if calls <= step:
+        if count.calls <= step:
             break
     assert failures > 10
 

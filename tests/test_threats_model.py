@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +19,7 @@ import pytest
 
 from modelseal import FileEntry, ModelManifest, ModelSigner
 from tests.conftest import Keys, Result, Shell, need
+from tests.irregular import link_to, make_device, make_socket
 from tests.test_workers import children, lives
 
 Run = Callable[..., Result]
@@ -81,6 +80,12 @@ class Model(NamedTuple):
     keys: Keys
     run: Run
 
+    @property
+    def verification(self) -> list[str | Path]:
+        """The arguments that verify it."""
+        by: list[str | Path] = ["--manifest", self.manifest, "--key", self.keys.public]
+        return ["verify", *by, "--model-dir", self.root]
+
     def check(self, *more: str) -> Answer:
         """Verify; what is on disk must be the same after."""
         done = self.verify(*more)
@@ -98,16 +103,7 @@ class Model(NamedTuple):
     def verify(self, *more: str) -> Result:
         """Verify, as a script sees it."""
         before = contents(self.root)
-        done = self.run(
-            "verify",
-            "--manifest",
-            self.manifest,
-            "--key",
-            self.keys.public,
-            "--model-dir",
-            self.root,
-            *more,
-        )
+        done = self.run(*self.verification, *more)
         assert contents(self.root) == before
         return done
 
@@ -278,41 +274,16 @@ def test_row_03_the_copy_of_a_signed_file_is_unsigned_all_the_same(sealed: Model
 # Rows 4 and 5: what is no regular file
 
 
-def _socket(path: Path) -> None:
-    listener = socket.socket(socket.AF_UNIX)
-    back = Path.cwd()
-    os.chdir(path.parent)  # a socket's name may have 107 bytes
-    try:
-        listener.bind(path.name)
-    finally:
-        os.chdir(back)
-        listener.close()
-
-
-def _device(path: Path) -> None:
-    try:
-        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # as /dev/zero
-    except PermissionError:
-        pytest.skip("only root, with all its capabilities, makes devices")
-
-
-def _link(target: str) -> Callable[[Path], None]:
-    def make(path: Path) -> None:
-        path.symlink_to(target)
-
-    return make
-
-
 ODD: dict[str, tuple[Callable[[Path], None], str, str]] = {
     # what stands there: how to make it, its kind, where it leads
     "fifo": (os.mkfifo, "FIFO", ""),
-    "socket": (_socket, "socket", ""),
-    "device": (_device, "character device", ""),
-    "dangling": (_link("nowhere"), "symbolic link that leads nowhere", "nowhere"),
-    "loop": (_link("model.bin"), "symbolic link that leads nowhere", "model.bin"),
-    "zero": (_link("/dev/zero"), "symbolic link to a character device", "/dev/zero"),
-    "directory": (_link("../weights"), "symbolic link to a directory", "../weights"),
-    "outside": (_link("../../twin.bin"), "symbolic link", "../../twin.bin"),
+    "socket": (make_socket, "socket", ""),
+    "device": (make_device, "character device", ""),
+    "dangling": (link_to("nowhere"), "symbolic link that leads nowhere", "nowhere"),
+    "loop": (link_to("model.bin"), "symbolic link that leads nowhere", "model.bin"),
+    "zero": (link_to("/dev/zero"), "symbolic link to a character device", "/dev/zero"),
+    "directory": (link_to("../weights"), "symbolic link to a directory", "../weights"),
+    "outside": (link_to("../../twin.bin"), "symbolic link", "../../twin.bin"),
 }
 
 
@@ -377,7 +348,7 @@ def test_row_04_a_directory_in_place_of_a_file(sealed: Model) -> None:
 
 @pytest.mark.parametrize("flags", [[], ["--follow-symlinks"]], ids=["plain", "follow"])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same-content", "elsewhere"])
-def test_row_05_directory_replaced_by_link(
+def test_row_05_directory_replaced_bylink_to(
     sealed: Model, elsewhere: bool, flags: list[str]
 ) -> None:
     (sealed.root / "weights").rename(sealed.root.parent / "moved")
@@ -470,13 +441,7 @@ def test_row_06_a_file_cut_short_under_a_check(sealed: Model) -> None:
     os.truncate(path, 250 << 20)
     resign(sealed, {"config.json": None, "empty.txt": None, WEIGHTS: "0" * 64})
     with start(
-        "verify",
-        "--manifest",
-        sealed.manifest,
-        "--key",
-        sealed.keys.public,
-        "--model-dir",
-        sealed.root,
+        *sealed.verification,
     ) as process:
         at_work(process, path)
         os.truncate(path, 0)
@@ -566,13 +531,7 @@ def test_row_07_what_may_not_be_read(
     mode(path, bits)
     said = f"error: cannot read '{named}': permission denied\n"
     done = lowly(
-        "verify",
-        "--manifest",
-        sealed.manifest,
-        "--key",
-        sealed.keys.public,
-        "--model-dir",
-        sealed.root,
+        *sealed.verification,
     )
     assert (done.code, done.out.splitlines()[5:], done.err) == (1, judged, said + FAILED)
     output = sealed.root.parent / "out.json"
@@ -597,13 +556,7 @@ def test_row_07_a_directory_that_may_not_be_listed_is_not_taken_for_an_empty_one
     (sealed.root / "empty").mkdir()
     mode("empty", 0o000)
     done = lowly(
-        "verify",
-        "--manifest",
-        sealed.manifest,
-        "--key",
-        sealed.keys.public,
-        "--model-dir",
-        sealed.root,
+        *sealed.verification,
         "--json",
     )
     report = json.loads(done.out)
@@ -618,13 +571,7 @@ def test_row_07_what_is_wrong_weighs_more_than_what_cannot_be_read(
     _append(sealed.root / "config.json")
     mode(WEIGHTS, 0o000)
     done = lowly(
-        "verify",
-        "--manifest",
-        sealed.manifest,
-        "--key",
-        sealed.keys.public,
-        "--model-dir",
-        sealed.root,
+        *sealed.verification,
         "--json",
     )
     report = json.loads(done.out)

@@ -18,7 +18,7 @@ from modelseal import KeyManager, PublisherRegistry, SignatureAlgorithm, fileio,
 from modelseal.errors import StoreLockedError
 from tests.conftest import Keys, Result, Shell
 from tests.test_keys import HINT, SMALL, UNUSABLE, ed25519_pem, make
-from tests.test_store_durability import interposed, killed_at, steps
+from tests.test_store_durability import failing, killed_at, steps
 from tests.test_threats_keys import ALICE, BOB, embedded, failed, forge, print_of
 from tests.test_trust import ALSO_GOOD, publisher
 
@@ -482,16 +482,8 @@ def test_row_27_trust_add_failing_at_every_step(code: int, tmp_path: Path) -> No
     failures = 0
     for step in steps():
         registry = PublisherRegistry(path)
-        calls = 0
-
-        def fail(step: int = step) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == step + 1:
-                raise OSError(code, os.strerror(code))
-
         try:
-            with interposed(fail):
+            with failing(step, code) as count:
                 registry.add_publishers([publisher("bob", ALSO_GOOD)])
         except OSError as err:
             failures += 1
@@ -502,7 +494,7 @@ def test_row_27_trust_add_failing_at_every_step(code: int, tmp_path: Path) -> No
             assert len(PublisherRegistry(path).list_publishers()) == 2
             path.write_bytes(before)
         assert os.listdir(tmp_path) == ["trust.json"]
-        if calls <= step:
+        if count.calls <= step:
             break
     assert failures > 2
 

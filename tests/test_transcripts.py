@@ -99,6 +99,26 @@ def difference(step: Step, output: str, code: int) -> str:
     )
 
 
+def typed(command: str, directory: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of shell; what it prints comes in the order of its writing."""
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=directory,
+        env={
+            **os.environ,
+            "PATH": f"{SCRIPTS}:{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",  # else all of stdout would come last
+        },
+        start_new_session=True,  # without a terminal to ask at
+        umask=0o022,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_transcript(path: Path, tmp_path: Path) -> None:
     transcript = parse(path.read_text())
@@ -112,22 +132,7 @@ def test_transcript(path: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
     assert (SCRIPTS / "modelseal").exists(), "modelseal is not installed"
     for step in transcript.steps:
-        done = subprocess.run(
-            ["/bin/sh", "-c", step.command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PATH": f"{SCRIPTS}:{os.environ['PATH']}",
-                "PYTHONUNBUFFERED": "1",  # else all of stdout would come last
-            },
-            start_new_session=True,  # without a terminal to ask at
-            umask=0o022,
-            timeout=60,
-            check=False,
-        )
+        done = typed(step.command, tmp_path)
         if wrong := difference(step, done.stdout.decode(), done.returncode):
             pytest.fail(f"{path.name}, not as expected:\n{wrong}", pytrace=False)
 

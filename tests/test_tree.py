@@ -1,7 +1,6 @@
 """The walk: every name in a model directory is judged, and nothing is opened."""
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from modelseal import tree
 from modelseal.errors import ModelError
 from modelseal.tree import Irregular
+from tests.irregular import link_to, make_socket
 
 
 def put(root: Path, *paths: str, content: str = "x") -> None:
@@ -97,41 +97,19 @@ def test_what_is_ignored_is_left_out_with_its_subtree_and_told(tmp_path: Path) -
     assert found.irregular == []
 
 
-def _fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def _socket(path: Path) -> None:
-    listener = socket.socket(socket.AF_UNIX)
-    back = Path.cwd()
-    os.chdir(path.parent)  # a socket's name may have 107 bytes
-    try:
-        listener.bind(path.name)
-    finally:
-        os.chdir(back)
-        listener.close()
-
-
-def _link(target: str) -> Callable[[Path], None]:
-    def make(path: Path) -> None:
-        path.symlink_to(target)
-
-    return make
-
-
 ODD: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "fifo": (_fifo, "FIFO", ""),
-    "socket": (_socket, "socket", ""),
-    "to-file": (_link("real"), "symbolic link", "real"),
-    "to-directory": (_link("directory"), "symbolic link to a directory", "directory"),
-    "to-root": (_link(".."), "symbolic link to a directory", ".."),
-    "to-self": (_link("."), "symbolic link to a directory", "."),
-    "dangling": (_link("no\nwhere"), "symbolic link that leads nowhere", "no\nwhere"),
-    "loop": (_link("loop"), "symbolic link that leads nowhere", "loop"),
-    "to-zero": (_link("/dev/zero"), "symbolic link to a character device", "/dev/zero"),
-    "to-fifo": (_link("fifo"), "symbolic link to a FIFO", "fifo"),
-    "to-link": (_link("to-file"), "symbolic link", "to-file"),
-    "to-proc": (_link("/proc/self/mem"), "symbolic link", "/proc/self/mem"),
+    "fifo": (os.mkfifo, "FIFO", ""),
+    "socket": (make_socket, "socket", ""),
+    "to-file": (link_to("real"), "symbolic link", "real"),
+    "to-directory": (link_to("directory"), "symbolic link to a directory", "directory"),
+    "to-root": (link_to(".."), "symbolic link to a directory", ".."),
+    "to-self": (link_to("."), "symbolic link to a directory", "."),
+    "dangling": (link_to("no\nwhere"), "symbolic link that leads nowhere", "no\nwhere"),
+    "loop": (link_to("loop"), "symbolic link that leads nowhere", "loop"),
+    "to-zero": (link_to("/dev/zero"), "symbolic link to a character device", "/dev/zero"),
+    "to-fifo": (link_to("fifo"), "symbolic link to a FIFO", "fifo"),
+    "to-link": (link_to("to-file"), "symbolic link", "to-file"),
+    "to-proc": (link_to("/proc/self/mem"), "symbolic link", "/proc/self/mem"),
     "C:": (lambda path: path.touch(), "name that a manifest can't hold", ""),
     "a\\b": (lambda path: path.touch(), "name that a manifest can't hold", ""),
 }

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Result, need
 from tests.test_docs import TEXTS, displays, section
-from tests.test_transcripts import SCRIPTS, Step, difference
+from tests.test_transcripts import SCRIPTS, Step, difference, typed
 
 PAGE = "modelseal-tutorial.7"
 STARTS = "MODEL_DIR :="
@@ -36,22 +36,7 @@ def steps() -> list[Step]:
 
 def test_what_is_typed_gives_what_is_shown(tmp_path: Path) -> None:
     for step in steps():
-        done = subprocess.run(
-            ["/bin/sh", "-c", step.command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
-                "PYTHONUNBUFFERED": "1",  # else all of stdout would come last
-            },
-            start_new_session=True,
-            umask=0o022,
-            timeout=60,
-            check=False,
-        )
+        done = typed(step.command, tmp_path)
         # A refusal is shown by its words, or with `echo $?`.
         step.code = int(any(line.startswith("error: ") for line in step.expected))
         if wrong := difference(step, done.stdout.decode(), done.returncode):

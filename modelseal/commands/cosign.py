@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments, defaults, output, prompts
+from modelseal import arguments, defaults, operands, output, prompts
 from modelseal.errors import EXIT_OK, StoreMissingError, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost this command its import
@@ -80,7 +80,7 @@ def _subject(args: Namespace) -> "tuple[SignedManifest, Store | None, str | None
     from modelseal import manifestfiles
 
     if args.revision is not None:
-        store, named = arguments.find_sealed(args, args.revision)
+        store, named = operands.find_sealed(args, args.revision)
         if store is not None:
             return store.get(named), store, None
         args.manifest = named

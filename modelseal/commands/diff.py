@@ -4,7 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
 
-from modelseal import arguments, output
+from modelseal import arguments, operands, output
 from modelseal.errors import (
     EXIT_NOT_VERIFIED,
     EXIT_OK,
@@ -81,7 +81,7 @@ def run(args: Namespace) -> int:
 
 def _origin(args: Namespace) -> str:
     """Where the first revision was sealed."""
-    store, id_ = arguments.find_sealed(args, args.old)
+    store, id_ = operands.find_sealed(args, args.old)
     seal = store.seal(id_) if store else None
     if seal is None or not os.path.isdir(seal.directory):
         raise UnknownRevisionError(
@@ -101,12 +101,12 @@ def _side(
     from modelseal import paths
     from modelseal.diff import Content
 
-    store, found = arguments.find_sealed(args, text, start)
+    store, found = operands.find_sealed(args, text, start)
     if store is None and os.path.isdir(found):
         return f"'{found}'", _read(args, found, ignored, named)
     contents = {
         entry.path: Content(entry.sha256, entry.size)
-        for entry in arguments.sealed_entries(store, found)
+        for entry in operands.sealed_entries(store, found)
         if not paths.is_below(entry.path, ignored)
     }
     return (f"{text} ({found[: output.ID_DIGITS]})" if store else f"'{found}'"), contents

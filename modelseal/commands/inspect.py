@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from modelseal import arguments, output
+from modelseal import operands, output
 
 if TYPE_CHECKING:
     from modelseal.structs import SignedManifest
@@ -39,10 +39,10 @@ def run(args: Namespace) -> int:
     from modelseal import canonical
     from modelseal.oms import bundle
 
-    data = arguments.load_document(args.manifest)
+    data = operands.load_document(args.manifest)
     if bundle.is_bundle(data):
         return _inspect_bundle(data, args.manifest, json=args.json)
-    signed = arguments.decode_manifest(data, args.manifest)
+    signed = operands.decode_manifest(data, args.manifest)
     if args.json:
         text = signed.model_dump_json(indent=2)
         output.lines(canonical.escape(text.encode()).decode())
@@ -63,7 +63,7 @@ def _print(signed: "SignedManifest") -> None:
 def _inspect_bundle(data: bytes, path: str, *, json: bool) -> int:
     from modelseal.oms import bundle, certificates
 
-    stated = arguments.load_statement(data, path)
+    stated = operands.load_statement(data, path)
     opened = bundle.decode(data)
     signers = [certificates.name(each) for each in certificates.load_der(opened.certificates)]
     if json:

@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments, output
+from modelseal import arguments, operands, output
 from modelseal.errors import UsageError
 
 DESCRIPTION = """\
@@ -35,7 +35,7 @@ def run(args: Namespace) -> int:
         raise UsageError("--json goes without --format")
     if args.format == "sha256sums" and (args.zero or args.porcelain):
         raise UsageError("--format sha256sums has a form of its own, without --porcelain and -z")
-    entries = arguments.sealed_entries(*arguments.find_sealed(args, args.revision))
+    entries = operands.sealed_entries(*operands.find_sealed(args, args.revision))
     if args.json:
         output.document({"files": [entry._asdict() for entry in entries]})
     elif args.format == "sha256sums":

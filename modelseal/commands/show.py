@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from modelseal import arguments, output
+from modelseal import arguments, operands, output
 
 TYPE_CHECKING = False  # typing itself would cost this command its import
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
 
     from modelseal import canonical, manifestfiles
 
-    store, named = arguments.find_sealed(args, args.revision)
+    store, named = operands.find_sealed(args, args.revision)
     if store is None:
         signed = manifestfiles.load(named)
         data = canonical.canonical(signed)

@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
-from modelseal import arguments, defaults, output, owning, prompts
+from modelseal import arguments, defaults, operands, output, owning, prompts
 from modelseal.errors import EXIT_OK, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
@@ -159,19 +159,14 @@ def _sign_bundle(args: Namespace) -> int:
             key,
             path,
             password=passphrase,
-            certificate=arguments.load_certificates(args.certificate) if args.certificate else b"",
-            certificate_chain=[
-                arguments.load_certificates(each) for each in args.certificate_chain
-            ],
+            certificate=operands.load_certificates(args.certificate) if args.certificate else b"",
+            certificate_chain=[operands.load_certificates(each) for each in args.certificate_chain],
             algorithm=args.hash,
             shard_size=args.shard_size,
             if_changed=args.if_changed,
-            ignore_paths=args.ignore_path,
-            follow_symlinks=args.follow_symlinks,
             warn=output.warning,
-            jobs=args.jobs,
-            fork=True,
             progress=progress,
+            **arguments.walk(args),
         )
     if args.quiet:
         return EXIT_OK
@@ -222,12 +217,9 @@ def _sign(args: Namespace, store: "Store | None") -> int:
             if_changed=args.if_changed,
             precheck=args.precheck,
             allow_version_reuse=args.allow_version_reuse,
-            ignore_paths=args.ignore_path,
-            follow_symlinks=args.follow_symlinks,
             warn=output.warning,
-            jobs=args.jobs,
-            fork=True,
             progress=progress,
+            **arguments.walk(args),
         )
     if store is not None and new_store:
         owning.claim(store)

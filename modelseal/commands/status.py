@@ -60,11 +60,8 @@ def _compare(args: Namespace) -> "Status":
             status = store.status(
                 directory,
                 revision=args.revision,
-                ignore_paths=args.ignore_path,
-                follow_symlinks=args.follow_symlinks,
-                jobs=args.jobs,
-                fork=True,
                 progress=progress,
+                **arguments.walk(args),
             )
         if status.seal or args.model_dir or not status.directory.startswith(f"{store.root}/"):
             return status
