@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,11 @@ class Shell(Protocol):
         cwd: Path | None = None,
         stdin: str | bytes = b"",
     ) -> Result: ...
+
+
+def pytest_configure() -> None:
+    """Commands that tests start can be interrupted, also where we are a shell's background job."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
