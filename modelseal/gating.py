@@ -136,6 +136,9 @@ class _Judge:
             report.warnings += warnings
             if report.signature_valid:
                 self._check_files(report, item.tree, {_COSIGNED} if cosigned else set())
+        except FormatError as err:
+            hint = err.hint or f"sign what the model is now: {sign_command(path)}"
+            return Judgement(path, item.places, err.reason, str(err), hint)
         except ModelSealError as err:
             return Judgement(path, item.places, err.reason, str(err), err.hint)
         return Judgement(
@@ -168,7 +171,7 @@ class _Judge:
         if lfs.is_pointer(data):
             raise FormatError(
                 f"'{name}' is a git-lfs pointer: nobody who judges a push can read it",
-                hint=f"keep it in git itself: git lfs untrack {shlex.quote(name)}",
+                hint=f"keep it in git itself: git lfs untrack {_quoted(name)}",
             )
         return manifestfiles.decode(data, name)
 
@@ -225,9 +228,17 @@ def shown(path: bytes) -> str:
 def sign_command(path: str, signer: str = "ID") -> str:
     """What to type to sign a directory."""
     return (
-        f"modelseal sign --model-dir {shlex.quote(path)} --key KEY --signer-id "
-        f"{signer if signer == 'ID' else shlex.quote(signer)}"
+        f"modelseal sign --model-dir {_quoted(path)} --key KEY --signer-id "
+        f"{signer if signer == 'ID' else _quoted(signer)}"
     )
+
+
+def _quoted(text: str) -> str:
+    """A word for a shell, of printable characters alone: others would be shown as something else."""
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = bytes(range(0x20, 0x7F)).translate(None, b"\\'")
+    return "$'" + "".join(chr(b) if b in plain else f"\\x{b:02x}" for b in os.fsencode(text)) + "'"
 
 
 def _unsigned(item: "Touched") -> Judgement:
@@ -259,7 +270,7 @@ def _advice(path: str, report: "Report") -> str:
     if any(item.note == _NOTE_LINES for item in report.altered):
         return _HINT_LINES
     if report.reason is Reason.SIGNER_UNTRUSTED:
-        signer = shlex.quote(report.signer_id)
+        signer = _quoted(report.signer_id)
         return (
             "if you know whose key it is, trust the publisher: "
             f"modelseal trust add {signer} --key PATH; or sign it yourself: {sign_command(path)}"

@@ -100,6 +100,8 @@ def load(path: str, origin: str, *, bound: bool = False) -> Level | None:
     try:
         data = fileio.read_bounded(path, FILE_LIMIT)
     except FileNotFoundError:
+        if os.path.islink(path):  # what it set is lost, and might have been a policy
+            raise
         return None
     try:
         values = decode(data)

@@ -121,6 +121,15 @@ def level(origin: str, *, bound: bool = False, **values: settings.Value) -> Leve
     return Level(origin, named, dict.fromkeys(named, f"the {origin}"), bound)
 
 
+def test_a_link_that_leads_nowhere_is_not_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    assert settings.load(str(path), "user") is None
+    path.symlink_to("elsewhere.toml")
+    with pytest.raises(FileNotFoundError) as caught:
+        settings.load(str(path), "user")
+    assert caught.value.__notes__ == [f"cannot read '{path}'"]
+
+
 def test_the_first_level_counts_then_the_next_then_the_default() -> None:
     found = settings.resolve(
         [

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from modelseal import gating
 from tests.conftest import Keys, Result, need
 from tests.repositories import WHO, Repo, pointer, trust
 
@@ -255,6 +256,43 @@ def test_34_a_replaced_object(pusher: Pusher) -> None:
     bad = pusher.bad()
     pusher.repo.git("replace", pusher.repo.git("rev-parse", "HEAD:model/w.safetensors"), good)
     stopped(pusher.push("origin", "main"), "refs/heads/main", bad)
+
+
+def test_34_a_commit_that_a_graft_hides(pusher: Pusher) -> None:
+    good = pusher.good({"model/more.txt": b"more"})
+    pusher.push("origin", "HEAD:main")
+    pusher.bad()
+    pusher.repo.git("checkout", "--quiet", good, "--", "model")
+    tip = pusher.repo.commit()
+    (pusher.repo.path / ".git/info").mkdir(exist_ok=True)
+    (pusher.repo.path / ".git/info/grafts").write_text(f"{tip} {good}\n")
+    pusher.repo.git("config", "modelseal.hook.check", "every")
+    said = pusher.push("origin", "HEAD:main")
+    assert "1 altered" in said.text
+    assert said.code == 1
+    assert pusher.refs()["refs/heads/main"] == good
+
+
+def test_34_a_manifest_that_is_a_link(pusher: Pusher) -> None:
+    (pusher.repo.path / "model/signed_manifest.json").unlink()
+    (pusher.repo.path / "model/signed_manifest.json").symlink_to("../elsewhere.json")
+    commit = pusher.repo.commit()
+    said = pusher.push("origin", "HEAD:main")
+    assert said.code == 1
+    assert (
+        f"[FAIL] model (refs/heads/main {commit[:12]}): 'model/signed_manifest.json': it is a "
+        "symbolic link\nhint: sign what the model is now: modelseal sign --model-dir model "
+    ) in said.text
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b'b\\", "é\u202e", "plain", "two words'"])
+def test_35_what_to_type_is_what_a_shell_takes_for_the_path(name: str) -> None:
+    command = gating.sign_command(name)
+    assert command.isprintable()
+    said = subprocess.run(
+        [need("bash"), "-c", f'modelseal() {{ printf %s "$3"; }}; {command}'], capture_output=True
+    )
+    assert said.stdout == name.encode()
 
 
 def lfs_pusher(tmp_path: Path, keys: Keys) -> Pusher:
