@@ -111,6 +111,8 @@ def normalise(path: str) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/"):
         raise FormatError(f"path {_brief(path)} is absolute", hint="name it relative to the model")
+    if not parts and path:
+        raise FormatError(f"path {_brief(path)} is the whole model")
     return check("/".join(parts))
 
 

@@ -271,7 +271,8 @@ def test_normalise(typed: str, path: str) -> None:
         ("a\\b", "path 'a\\\\b' has a backslash"),
         ("a\0", "path 'a\\x00' has a NUL"),
         ("", "path '' is empty"),
-        (".", "path '' is empty"),
+        (".", "path '.' is the whole model"),
+        ("././", "path '././' is the whole model"),
     ],
 )
 def test_what_cannot_be_normalised(typed: str, error: str) -> None:
