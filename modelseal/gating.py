@@ -234,7 +234,7 @@ def sign_command(path: str, signer: str = "ID") -> str:
 
 
 def _quoted(text: str) -> str:
-    """A word for a shell, of printable characters alone: others would be shown as something else."""
+    """A word for a shell, in printable characters: others would be shown as something else."""
     if text.isprintable():
         return shlex.quote(text)
     plain = bytes(range(0x20, 0x7F)).translate(None, b"\\'")
