@@ -3,7 +3,9 @@
 Everything is read from git's objects, never from the work tree.
 """
 
+import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 from modelseal import lfs, tree
@@ -36,7 +38,8 @@ _CACHED_ENTRIES: Final = 1 << 20
 _DIRECTORY: Final = "40000"
 _LINK: Final = "120000"
 _SUBMODULE: Final = "160000"
-_FILES: Final = frozenset({"100644", "100755", "100664"})  # the last: git before 1.0
+_FILES: Final = frozenset({"100644", "100755"})
+_MODE_DIGITS: Final = 7
 
 
 class Update(NamedTuple):
@@ -52,7 +55,7 @@ class Update(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a tree has under a name. mode: as git writes it."""
+    """What a tree has under a name. mode: as git takes it, and writes it today."""
 
     mode: str
     oid: str
@@ -308,13 +311,28 @@ def _parse_tree(data: bytes, oid: str) -> dict[bytes, Entry]:
         name = data[blank + 1 : end]
         if name in (b"", b".", b"..") or b"/" in name:
             raise GitError(f"tree {oid} has the name {name!r}, which no tree may have")
-        mode = data[at:blank].decode(errors="replace").lstrip("0")
+        mode = _mode(data[at:blank])
+        if not mode:
+            raise GitError(f"tree {oid} is damaged", hint="git fsck says more")
         at = end + 1 + width
         found[name] = Entry(mode, data[end + 1 : at].hex())
         count += 1
     if len(found) != count:
         raise GitError(f"tree {oid} has a name twice", hint="git fsck says more")
     return found
+
+
+@cache
+def _mode(text: bytes) -> str:
+    """A mode as git takes it, whatever bits somebody made it of; empty for what is none."""
+    if not text or len(text) > _MODE_DIGITS or text.strip(b"01234567"):
+        return ""
+    mode = int(text, 8)
+    if stat.S_ISREG(mode):
+        return "100755" if mode & stat.S_IXUSR else "100644"
+    if stat.S_ISDIR(mode):
+        return _DIRECTORY
+    return _LINK if stat.S_ISLNK(mode) else _SUBMODULE
 
 
 def _seals(trees: Sequence[Mapping[bytes, Entry]]) -> Iterator[Entry]:

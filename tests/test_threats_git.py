@@ -273,6 +273,24 @@ def test_34_a_commit_that_a_graft_hides(pusher: Pusher) -> None:
     assert pusher.refs()["refs/heads/main"] == good
 
 
+@pytest.mark.parametrize("mode", [b"40000", b"40755", b"040000", b"40001"])
+def test_34_a_directory_of_another_mode_is_one_all_the_same(pusher: Pusher, mode: bytes) -> None:
+    def tree(*entries: tuple[bytes, bytes, str]) -> str:
+        data = b"".join(b"%b %b\0%b" % (m, name, bytes.fromhex(oid)) for m, name, oid in entries)
+        store = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+        return pusher.repo.git(*store, stdin=data)
+
+    blob = pusher.repo.git("hash-object", "-w", "--stdin", stdin=b"nobody's")
+    model = pusher.repo.git("rev-parse", "HEAD:model")
+    inner = tree((b"100644", b"w.safetensors", blob))
+    top = tree((mode, b"evil", inner), (b"40000", b"model", model))
+    commit = pusher.repo.git("commit-tree", "-p", "HEAD", "-m", "x", top)
+    said = pusher.push("origin", f"{commit}:refs/heads/main")
+    assert said.code == 1
+    fault = f"[FAIL] evil (refs/heads/main {commit[:12]}): nobody signed 'w.safetensors'\n"
+    assert said.text.startswith(fault)
+
+
 def test_34_a_manifest_that_is_a_link(pusher: Pusher) -> None:
     (pusher.repo.path / "model/signed_manifest.json").unlink()
     (pusher.repo.path / "model/signed_manifest.json").symlink_to("../elsewhere.json")
