@@ -170,7 +170,7 @@ def _check_path(report: Report, opened: bundle.Bundle, roots: "Sequence[Certific
     try:
         chain = certificates.load_der(opened.certificates)
         key = ecdsa.check_public(certificates.public_key(chain[0]))
-    except (KeyLoadError, ValueError) as err:
+    except KeyLoadError as err:
         raise FormatError(f"x509CertificateChain: {err}") from None
     report.fingerprint = keys.fingerprint(key)
     report.signer_id = certificates.name(chain[0])
@@ -185,7 +185,8 @@ def _check_identity(report: Report, opened: bundle.Bundle, data: bytes, means: M
         return said.fault
     if (said.payload_type, said.payload) != (opened.payload_type, opened.payload):
         raise FormatError("dsseEnvelope.payload: it can be read in two ways")
-    key = ecdsa.check_public(certificates.public_key(certificates.load_der([said.certificate])[0]))
+    (leaf,) = certificates.load_der([said.certificate])
+    key = ecdsa.check_public(certificates.public_key(leaf))
     report.fingerprint = keys.fingerprint(key)
     report.signer_id, report.publisher = means.identity, means.provider
     report.trusted = True

@@ -2,12 +2,27 @@
 
 import base64
 import random
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 
-from modelseal import documents, keys, lfs, paths, signatures
+from modelseal import (
+    TrustedPublisher,
+    allowed_signers,
+    documents,
+    keys,
+    lfs,
+    paths,
+    pushed,
+    settings,
+    signatures,
+)
+from modelseal.errors import FormatError
+from modelseal.oms import certificates, dsse, ecdsa, lenient, shards, statement
 from modelseal.store import identifying, index, log, manifests
 from modelseal.trust import PublisherRegistry
 from tests.conftest import VECTORS
@@ -29,6 +44,20 @@ TAKEN: Final = {
     "words": {"log", "torn", "blank", "verified", "word"},
     "outline": {"signed.json", "ecdsa.json"},
     "index": {"none"},
+    "bundle": {
+        *("key.json", "indented.json", "another-payload.json", "damaged-certificate.json"),
+        *("subject-malformed.json", "key-unknown.json"),
+        *(path.name for path in (VECTORS / "oms" / "bundles").iterdir()),
+        *("valid.json", "valid-0.1.json", "valid-no-hint.json", "valid-unknown-field.json"),
+    },
+    "certificate": {"signer.der"},
+    "encoding": {path.name for path in (VECTORS / "oms" / "pae").glob("*.pae")}
+    | {"payload-encoded.payload"},
+    "statement": {
+        *("files.json", "shards.json"),
+        *(path.name for path in (VECTORS / "oms" / "statements").glob("valid-*.json")),
+    },
+    "shards": {"one", "two", "colons"},
 }
 """Which inputs are taken for what they should be; all others are refused."""
 
@@ -187,3 +216,138 @@ def test_the_index_target_sees_an_index_that_is_believed(
     )
     with pytest.raises(AssertionError):
         readers.database(corpus("index", "garbage"), tmp_path)
+
+
+def test_the_config_target_sees_a_policy_that_is_loosened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loose = corpus("config", "loose.toml")
+    assert readers.config(loose, tmp_path)
+    monkeypatch.setattr(
+        settings,
+        "resolve",
+        lambda levels: {
+            name: settings.Setting(levels[0].values.get(name, rule.default), "")
+            for name, rule in settings.RULES.items()
+        },
+    )
+    with pytest.raises(AssertionError):
+        readers.config(loose, tmp_path)
+
+
+def test_the_signers_target_sees_a_name_from_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = allowed_signers.decode
+
+    def broken(text: str, name: str, *, now: datetime) -> object:
+        found, warnings = read(text, name, now=now)
+        renamed = {"publisher_id": "mallory"}
+        return [TrustedPublisher.model_copy(each, update=renamed) for each in found], warnings
+
+    monkeypatch.setattr(allowed_signers, "decode", broken)
+    with pytest.raises(AssertionError):
+        readers.signers(corpus("signers", "two"), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["branch", "tree"])
+def test_the_push_target_sees_what_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    lines, tree = pushed.parse, pushed._parse_tree
+
+    def longer(data: bytes, oid: str) -> object:
+        entries = tree(data, oid)
+        return {each + b"beyond the data": entries[each] for each in entries}
+
+    monkeypatch.setattr(pushed, "parse", lambda data: lines(data)[1:])
+    monkeypatch.setattr(pushed, "_parse_tree", longer)
+    with pytest.raises(AssertionError):
+        readers.push(corpus("push", file), tmp_path)
+
+
+def test_the_bundle_target_sees_a_forged_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert readers.TARGETS["bundle"](corpus("bundle", "another-payload.json"), tmp_path)
+    monkeypatch.setattr(ecdsa, "verify", lambda *_: True)
+    with pytest.raises(AssertionError, match="a forged signature"):
+        readers.TARGETS["bundle"](corpus("bundle", "another-payload.json"), tmp_path)
+
+
+def test_the_bundle_target_sees_a_repeated_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repeated = (VECTORS / "oms" / "envelopes" / "repeated-payload.json").read_bytes()
+    assert not readers.TARGETS["bundle"](repeated, tmp_path)
+    monkeypatch.setattr(lenient, "count_strings", lambda data: 0)
+    with pytest.raises(AssertionError, match="a key is repeated"):
+        readers.TARGETS["bundle"](repeated, tmp_path)
+
+
+def test_the_bundle_target_sees_an_exception_that_is_not_the_readers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = corpus("bundle", "damaged-certificate.json")
+
+    def broken(_: object) -> None:
+        raise x509.DuplicateExtension("twice", ExtensionOID.KEY_USAGE)
+
+    monkeypatch.setattr(certificates, "load_der", broken)
+    with pytest.raises(x509.DuplicateExtension):
+        readers.TARGETS["bundle"](damaged, tmp_path)
+
+
+def test_the_certificate_target_sees_a_path_from_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = corpus("certificate", "issuer.der")
+    monkeypatch.setattr(certificates, "path_fault", lambda *_: "")
+    monkeypatch.setattr(ecdsa, "verify", lambda *_: True)
+    with pytest.raises(AssertionError, match="a forged certificate"):
+        readers.TARGETS["certificate"](issuer, tmp_path)
+
+
+def test_the_encoding_target_sees_lengths_in_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        dsse,
+        "pae",
+        lambda kind, payload: (
+            b"DSSEv1 %d %b %d %b" % (len(kind), kind.encode(), len(payload), payload)
+        ),
+    )
+    assert not readers.TARGETS["encoding"](b"type\npayload", tmp_path)
+    with pytest.raises(AssertionError):
+        readers.TARGETS["encoding"](corpus("encoding", "parts"), tmp_path)
+
+
+def test_the_statement_target_sees_a_root_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = (VECTORS / "oms" / "statements" / "root-other.json").read_bytes()
+    monkeypatch.setattr(statement, "_check_root", lambda *_: None)
+    with pytest.raises(AssertionError):
+        readers.TARGETS["statement"](other, tmp_path)
+
+
+def test_the_statement_target_sees_a_path_that_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = (VECTORS / "oms" / "statements" / "path-parent.json").read_bytes()
+    monkeypatch.setattr(statement, "_check_paths", lambda files: None)
+    with pytest.raises(FormatError, match=r"'\.\./x' has a '\.'"):
+        readers.TARGETS["statement"](other, tmp_path)
+
+
+@pytest.mark.parametrize("file", ["gap", "overlap"])
+def test_the_shards_target_sees_ranges_that_are_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    def broken(path: str, parts: list[tuple[int, int, str]], size: int) -> object:
+        return max(end for _, end, _ in parts), tuple(digest for _, _, digest in sorted(parts))
+
+    monkeypatch.setattr(shards, "_whole", broken)
+    with pytest.raises(AssertionError):
+        readers.TARGETS["shards"](corpus("shards", file), tmp_path)

@@ -153,3 +153,28 @@ def test_an_authority_for_some_subjects_vouches_for_no_other(
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "theirs")])
     bound = authority("bound", root, only=x509.DirectoryName(subject), critical=critical)
     assert NO_PATH in fault(certify("x", bound, extended=CODE_SIGNING), bound, roots=(root,))
+
+
+def test_a_certificate_that_can_be_parsed_in_part() -> None:
+    der = certify("y").der
+    # The subject's text becomes a tag that no text has; a signer's key one of an unknown kind.
+    for old, new in ((b"\x0c\x01y", b"\x00\x01y"), (b"\x06\x07\x2a\x86", b"\x06\x07\x2a\x87")):
+        damaged = der.replace(old, new)
+        assert damaged != der
+        if old[:1] == b"\x0c":
+            with pytest.raises(KeyLoadError, match="a certificate in the bundle is damaged"):
+                certificates.load_der([damaged])
+        else:
+            (loaded,) = certificates.load_der([damaged])
+            with pytest.raises(
+                KeyLoadError, match="the key of the certificate 'CN=y' can't be read"
+            ):
+                certificates.public_key(loaded)
+
+
+def test_a_certificate_of_no_version_is_damaged() -> None:
+    der = certify("x").der
+    later = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x27")
+    assert later != der
+    with pytest.raises(KeyLoadError, match="a certificate in the bundle is damaged"):
+        certificates.load_der([later])

@@ -150,7 +150,7 @@ _EMPTY: Final = ModelManifest(
 # Models on disk.
 
 _CONTENTS = st.binary(max_size=40) | st.sampled_from([b"", b"\0", b"{}"])
-_TREES = st.builds(
+TREES = st.builds(
     lambda found, data: {path: data.draw(_CONTENTS) for path in found},
     path_sets.filter(lambda found: all(_fits(path) for path in found)),
     st.data(),
@@ -194,7 +194,7 @@ def verified(root: Path, signed: SignedManifest, **how: bool) -> Report:
 
 
 @QUICK
-@given(_TREES, st.data())
+@given(TREES, st.data())
 def test_any_model_verifies_once_signed_and_not_once_changed(
     contents: dict[str, bytes], data: st.DataObject
 ) -> None:

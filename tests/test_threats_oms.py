@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Result
+from tests.conftest import VECTORS, Result
 from tests.forging import (
     CODE_SIGNING,
     SERVER,
@@ -25,6 +25,7 @@ from tests.forging import (
     sign,
     statement_of,
 )
+from tests.fuzz.readers import CORPUS
 
 Run = Callable[..., Result]
 NAMES = ("config.json", "empty.txt", "weights/model.bin")
@@ -408,6 +409,24 @@ def test_38_what_can_not_sign_is_refused_by_sign(forger: Forger, run: Run, tmp_p
     (tmp_path / "cert.pem").write_bytes(certify("y").pem)
     assert "is of another key than the private one" in run(*args).err
     assert not (forger.model / "model.sig").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "fault"),
+    [
+        ("damaged-certificate.json", "a certificate in the bundle is damaged"),
+        ("subject-malformed.json", "a certificate in the bundle is damaged"),
+        ("key-unknown.json", "the key of the certificate 'CN=issuer' can't be read"),
+    ],
+)
+def test_38_certificates_that_can_be_parsed_in_part(run: Run, file: str, fault: str) -> None:
+    made = CORPUS / "bundle" / file
+    done = run("verify", "--manifest", made, "--certificate-chain", VECTORS / "oms" / "root.pem")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"error: x509CertificateChain: {fault}")
+    done = run("inspect", "--manifest", made)
+    assert done.code == (0 if file == "key-unknown.json" else 1)
+    assert "Traceback" not in done.err
 
 
 # Row 39

@@ -23,7 +23,14 @@ LIMIT: Final = 16 << 20
 _MANY: Final = 64
 """Certificates in a bundle: more are no path, but work for a verifier."""
 
-_UNPARSABLE: Final = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension)
+_UNPARSABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
+"""What cryptography raises for bytes that are no certificate, or one that it can't read."""
+
 _SIGNING: Final = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
@@ -48,9 +55,10 @@ def load_der(raws: Sequence[bytes]) -> list[x509.Certificate]:
 
 
 def _named(loaded: list[x509.Certificate]) -> list[x509.Certificate]:
-    """Have the names read now: what is wrong with them would show at any later use."""
+    """Have names and times read now: what is wrong with them would show at any later use."""
     for each in loaded:
-        _ = each.subject, each.issuer
+        _ = each.subject.rfc4514_string(), each.issuer.rfc4514_string()
+        _ = each.not_valid_before_utc, each.not_valid_after_utc
     return loaded
 
 

@@ -44,6 +44,10 @@ def decode_part(data: msgspec.Raw, type_: type[_T], name: str) -> _T:
 def from_base64(text: str, name: str) -> bytes:
     """Decode base64 with padding (RFC 4648, section 4). Raises FormatError, naming the field."""
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise FormatError(f"{name}: it is not valid base64") from None
+        data = None
+    # Python passes over padding where nothing is left to pad.
+    if data is None or len(text) != (len(data) + 2) // 3 * 4:
+        raise FormatError(f"{name}: it is not valid base64")
+    return data

@@ -127,6 +127,8 @@ def decode(payload: bytes) -> Statement:
         raise FormatError(f"subject: one is needed, and there are {len(said.subject)}")
     if not said.subject[0].name:
         raise FormatError("subject.name: it is empty")
+    if not bytes(said.predicate):
+        raise FormatError("object missing required field 'predicate'")
     predicate = lenient.decode_part(said.predicate, _Predicate, "predicate")
     algorithm, shard_size = _serialization(predicate.serialization)
     _check_resources(predicate.resources, algorithm, shard_size)

@@ -4,7 +4,7 @@ import json
 import random
 from typing import Final
 
-JSON: Final = frozenset({"manifest", "registry", "outline"})
+JSON: Final = frozenset({"manifest", "registry", "outline", "bundle", "statement"})
 """The targets whose inputs are JSON."""
 
 _AWKWARD: Final[tuple[object, ...]] = (

@@ -38,6 +38,8 @@ from modelseal.hashing import FileDigest, hash_files
 from modelseal.store import Checked, Status, Store, index, layout, log, manifests, verified
 from modelseal.structs import SignedManifest
 from modelseal.trust import PublisherRegistry
+from tests.fuzz import bundles
+from tests.fuzz.once import once
 from tests.sealed import seal_directory
 
 Target = Callable[[bytes, Path], bool]
@@ -48,12 +50,6 @@ KEY: Final = ed25519.Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
 """Everybody knows it: it signs `corpus/manifest/signed.json` and nothing else."""
 
 _REQUIRED: Final = {"files": [], "description": ""}
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    assert len(found) == len(pairs), "a key is repeated"
-    return found
 
 
 @cache
@@ -71,7 +67,7 @@ def manifest(data: bytes, scratch: Path) -> bool:
     written = canonical(signed)
     assert documents.decode(written, SignedManifest) == signed
     assert canonical(documents.decode(written, SignedManifest)) == written
-    said, meant = (json.loads(text, object_pairs_hook=_once) for text in (data.decode(), written))
+    said, meant = (json.loads(text, object_pairs_hook=once) for text in (data.decode(), written))
     said["manifest"] = _REQUIRED | said["manifest"]
     for part, name in (("manifest", "created_at"), ("signature", "signed_at")):
         said[part][name] = meant[part][name]  # a time may be written in several ways
@@ -101,7 +97,7 @@ def registry(data: bytes, scratch: Path) -> bool:
         return False
     finally:
         assert path.read_bytes() == data
-    said = json.loads(data.decode(), object_pairs_hook=_once)
+    said = json.loads(data.decode(), object_pairs_hook=once)
     assert [each["publisher_id"] for each in said] == [
         publisher.publisher_id for publisher in known.list_publishers()
     ]
@@ -384,12 +380,16 @@ TARGETS: Final[dict[str, Target]] = {
     "words": words,
     "outline": outline,
     "index": database,
+    **bundles.TARGETS,
 }
 """Name → target. Each has a directory of inputs in `corpus/`."""
 
 MORE: Final = {
     "manifest": ["manifests"],
     "outline": ["manifests"],
+    "bundle": ["oms/bundles", "oms/envelopes"],
+    "encoding": ["oms/pae"],
+    "statement": ["oms/statements"],
 }
 """Directories of `tests/vectors` that are inputs too."""
 
