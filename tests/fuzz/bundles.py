@@ -14,7 +14,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import load_pem_x509_certificates
 
-from modelseal import opening, paths, sealing
+from modelseal import manifestfiles, opening, paths
 from modelseal.errors import FormatError, KeyLoadError
 from modelseal.keys import encode_public
 from modelseal.oms import bundle, dsse, shards, statement
@@ -77,7 +77,7 @@ def _is_valid(data: bytes, means: opening.Means) -> bool:
 
 def _is_manifest(data: bytes) -> bool:
     try:
-        sealing.decode(data, "manifest.json")
+        manifestfiles.decode(data, "manifest.json")
     except FormatError:
         return False
     return True
