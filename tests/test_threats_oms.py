@@ -423,7 +423,8 @@ def test_38_certificates_that_can_be_parsed_in_part(run: Run, file: str, fault: 
     made = CORPUS / "bundle" / file
     done = run("verify", "--manifest", made, "--certificate-chain", VECTORS / "oms" / "root.pem")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith(f"error: x509CertificateChain: {fault}")
+    assert done.err.startswith("error: ")
+    assert f"x509CertificateChain: {fault}" in done.err
     done = run("inspect", "--manifest", made)
     assert done.code == (0 if file == "key-unknown.json" else 1)
     assert "Traceback" not in done.err
