@@ -137,14 +137,15 @@ def test_the_secret_is_nobody_elses_and_not_for_committing(project: Path) -> Non
     assert Store.open(project).fsck().findings == []
 
 
-@pytest.mark.parametrize("home", ["", os.devnull, "/nonexistent", "relative"])
+@pytest.mark.parametrize("home", ["", os.devnull, "nowhere", "{tmp}/nowhere"])
 def test_without_a_home_a_store_is_made_all_the_same(
     home: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", home)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", home.format(tmp=tmp_path))
     assert run("init", tmp_path) == (0, f"Store made: {tmp_path}/.modelseal\n", "")
     assert not (tmp_path / ".modelseal" / "owner").exists()
-    assert not Path("/nonexistent").exists()
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_store_that_is_there_is_not_claimed(project: Path, run: Run) -> None:
