@@ -58,6 +58,18 @@ def test_a_revocation_counts_from_every_level(kind: str) -> None:
         assert Trust([revoking]).judge(signed()).reason in (reason, Reason.SIGNER_UNTRUSTED)
 
 
+def test_what_is_said_of_those_whom_nobody_lists() -> None:
+    gone = level("user", alice(revoked_at=NOW, reason="stolen"), grants=False, own=False)
+    assert Trust([gone]).publisher_revoked("bob") == ""
+    assert "(in 'user.json')" in Trust([gone]).publisher_revoked("alice")
+    voice = Trust([gone]).judge(signed(THIRD))
+    assert (voice.signer_id, voice.reason) == ("alice", Reason.PUBLISHER_REVOKED)
+    assert voice.message == Trust([gone]).publisher_revoked("alice")
+    voice = Trust([level("user")]).judge(signed())
+    assert (voice.signer_id, voice.reason) == ("alice", Reason.SIGNER_UNTRUSTED)
+    assert voice.message == "'alice' is not a trusted publisher"
+
+
 def test_a_level_that_may_not_grant() -> None:
     trust = Trust([level("store", alice(require=3), grants=False, own=False)])
     assert not trust.grants

@@ -25,6 +25,7 @@ _MANY: Final = 64
 
 _UNPARSABLE: Final = (
     ValueError,
+    TypeError,  # a bit string in a name, of another kind than the one that may be
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,
