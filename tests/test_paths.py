@@ -293,3 +293,8 @@ def test_normalise_gives_paths_that_pass(typed: str) -> None:
         assert typed.startswith("/") or ".." in parts or not any(p not in ("", ".") for p in parts)
     else:
         assert paths.check(path) == posixpath.normpath(typed)
+
+
+def test_one_string_is_no_collection_of_paths() -> None:
+    with pytest.raises(TypeError, match=r"\Aa collection of paths is needed, not one string\Z"):
+        paths.normalise_all("ab")

@@ -20,7 +20,7 @@ from modelseal import (
     keys,
     signatures,
 )
-from modelseal.errors import KeyLoadError
+from modelseal.errors import FormatError, KeyLoadError
 from tests.conftest import VECTORS
 
 ED25519, ECDSA = SignatureAlgorithm.ed25519, SignatureAlgorithm.ecdsa_p256
@@ -395,3 +395,13 @@ def test_what_it_covers(
     signed = sign(ours)
     changed = signed.model_copy(update={"manifest": signed.manifest.model_copy(update=fields)})
     assert verdict(changed, ours) == NO_FIT
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("", "signer_id: it is empty"), ("a\udc80", r"signer_id: 'a\udc80' is not valid Unicode")],
+)
+def test_names_that_nobody_can_have(name: str, message: str) -> None:
+    with pytest.raises(FormatError) as raised:
+        signatures.check_signer(name)
+    assert str(raised.value) == message
