@@ -1,18 +1,22 @@
 """The signing flow of OMS: a model → its files → statement → signature → bundle."""
 
+import hashlib
 import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
-from modelseal import fileio, hashing, manifestfiles, oddities, paths, tree
+from modelseal import fileio, hashing, keys, manifestfiles, oddities, paths, tree
 from modelseal.errors import KeyLoadError, ModelError, ModelSealError
-from modelseal.oms import bundle, certificates, ecdsa, statement
+from modelseal.oms import bundle, certificates, ecdsa, outline, statement
 from modelseal.oms.statement import Algorithm, SignedFile, Statement
 from modelseal.structs import DOCUMENT_LIMIT
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+
+    from modelseal.store import Seal, Store
+    from modelseal.store.statcache import StatCache
 
 DEFAULT_NAME: Final = "model.sig"
 
@@ -28,6 +32,7 @@ class Bundled(NamedTuple):
     data: the bundle. size: bytes of the model in all.
     signer: whom the certificate is for; empty without one.
     changed: whether it is a new bundle.
+    seal: what the store keeps of it, if it is new and there is a store.
     """
 
     statement: Statement
@@ -36,6 +41,7 @@ class Bundled(NamedTuple):
     signer: str
     key: ecdsa.PublicKey
     changed: bool = True
+    seal: "Seal | None" = None
 
 
 class Found(NamedTuple):
@@ -60,24 +66,31 @@ def sign_model(
     certificate_chain: Sequence[bytes] = (),
     algorithm: Algorithm = "sha256",
     shard_size: int = 0,
+    store: "Store | None" = None,
+    version: str = "0.0.0",
+    allow_version_reuse: bool = False,
     if_changed: bool = False,
     ignore_paths: Collection[str] = (),
     follow_symlinks: bool = False,
     warn: Callable[[str], None] | None = None,
     **how: Unpack[hashing.Options],
 ) -> Bundled:
-    """Describe a model, sign it, and write the bundle.
+    """Describe a model, sign it, put it into the store, and write the bundle.
 
     model: a directory, or the one file that a model is.
     certificate, certificate_chain: PEM of the signer's certificate, and of those above it; without
     them the bundle names the key alone.
     shard_size: bytes after which files are cut; 0 keeps them whole.
+    store: where the seal is kept; one that isn't there yet is made when all else is done.
+    version: what the store is to call it, for the bundle itself has none.
+    allow_version_reuse: let a sealed name and version name other files from now on.
     if_changed: do nothing where `output` already is what would be written, but for the signature.
     ignore_paths: left out with their subtrees; relative to the model, or absolute.
     follow_symlinks: take links to regular files inside the model as those files.
     warn: told of an ignored path outside the model.
     Raises KeyLoadError, PassphraseError, for keys and certificates; OverwriteError; ModelError for
-    what can't be signed; FileUnreadableError; FileChangedError; OSError.
+    what can't be signed; FileUnreadableError; FileChangedError; OSError; what `Store.add_bundle`
+    raises.
     """
     key = ecdsa.load_private(private_key_bytes, password)
     chain = _certificates(key, certificate, certificate_chain)
@@ -90,7 +103,11 @@ def sign_model(
         follow_symlinks=follow_symlinks,
     )
     _refuse_oddities(found, model)
-    files, size = _hash(found, algorithm, shard_size, how)
+    cache = store.stat_cache(model, found.tree.files, links=found.tree.links) if store else None
+    digests = _hash(found, algorithm, shard_size, how)
+    form = outline.Form(algorithm, shard_size)
+    files = [_state(path, digest, form) for path, digest in digests.items()]
+    size = sum(digest.size for digest in digests.values())
     signed = Statement(
         model_name=os.path.basename(os.path.abspath(model)),
         files=files,
@@ -102,7 +119,12 @@ def sign_model(
     payload = statement.encode(signed)
     signer = certificates.name(chain[0]) if chain else ""
     public = key.public_key()
-    if if_changed and (earlier := _unchanged(output, payload, public, chain)):
+    about = (signed.model_name, version)
+    if (
+        if_changed
+        and (earlier := _unchanged(output, payload, public, chain))
+        and (store is None or store.known(*about) == hashlib.sha256(earlier).hexdigest())
+    ):
         return Bundled(signed, earlier, size, signer, public, changed=False)
     data = bundle.encode(
         payload,
@@ -115,8 +137,23 @@ def sign_model(
             f"the bundle would have {len(data):,} bytes, more than {DOCUMENT_LIMIT:,}",
             hint="make larger shards with '--shard-size'" if shard_size else "",
         )
+    seal = None
+    if store is not None:
+        # Before the bundle: a store that can't take it leaves everything as it was.
+        if not os.path.lexists(os.path.join(store.path, "format")):
+            store.init(store.root)  # also one that somebody was killed at making
+        seal = store.add_bundle(
+            data,
+            model_dir=model,
+            signer_id=signer or keys.fingerprint(public),
+            size=size,
+            version=version,
+            allow_version_reuse=allow_version_reuse,
+        )
     save(data, output)
-    return Bundled(signed, data, size, signer, public)
+    if cache is not None and seal is not None:
+        _remember(cache, digests, form, seal.id)
+    return Bundled(signed, data, size, signer, public, seal=seal)
 
 
 def look(
@@ -197,8 +234,8 @@ def _refuse_oddities(found: Found, model: fileio.Location) -> None:
 
 def _hash(
     found: Found, algorithm: Algorithm, shard_size: int, how: hashing.Options
-) -> tuple[list[SignedFile], int]:
-    """Digest a model's files; also how many bytes they have in all."""
+) -> dict[str, hashing.FileDigest]:
+    """Digest a model's files, by path."""
     if shard_size:
         _refuse_crumbs(found, shard_size)
     outcomes = hashing.hash_files(
@@ -209,16 +246,38 @@ def _hash(
         shard_size=shard_size,
         **how,
     )
-    files, total = [], 0
+    digests = {}
     for path, outcome in zip(found.tree.files, outcomes, strict=True):
         if isinstance(outcome, ModelSealError):
             raise outcome
         if outcome.lfs_pointer:
             raise ModelError(f"'{path}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
-        total += outcome.size
-        made = outcome.shards if shard_size else (outcome.digest(algorithm),)
-        files.append(SignedFile(path, tuple(each.hex() for each in made), outcome.size))
-    return files, total
+        digests[path] = outcome
+    return digests
+
+
+def _state(path: str, digest: hashing.FileDigest, form: outline.Form) -> SignedFile:
+    made = digest.shards if form.shard_size else (digest.digest(form.algorithm),)
+    return SignedFile(path, tuple(each.hex() for each in made), digest.size)
+
+
+def _remember(
+    cache: "StatCache", digests: dict[str, hashing.FileDigest], form: outline.Form, seal: str
+) -> None:
+    """Tell the store's stat cache what was read, and that just this was sealed."""
+    if not form.plain:
+        # An empty file has no shard, and is not sealed.
+        digests = {
+            path: digest._replace(
+                sha256=form.condense(
+                    digest.shards if form.shard_size else [digest.digest(form.algorithm)]
+                )
+            )
+            for path, digest in digests.items()
+            if digest.size or not form.shard_size
+        }
+    sealed = {path: digest.sha256 for path, digest in digests.items()}
+    cache.update(digests, seal=seal, sealed=sealed, condensed_alone=not form.plain)
 
 
 def _refuse_crumbs(found: Found, shard_size: int) -> None:

@@ -47,7 +47,7 @@ def check_files(
         follow_symlinks=follow_symlinks,
     )
     if stay_inside:
-        _turn_back(found)
+        tree.turn_back(found)
     absent = signed.keys() - set(found.files)
     for path, twin in tree.folded(top, absent, signed.keys() - absent):
         raise FormatError(f"'{path}' and '{twin}' are one file on this file system")
@@ -137,16 +137,6 @@ def _look(
     return model_dir, tree.walk(
         model_dir, exclude=exclude, ignore=ignore, follow_symlinks=follow_symlinks
     )
-
-
-def _turn_back(found: tree.Tree) -> None:
-    """Take links that lead out of the model for what they are."""
-    for path in found.outside:
-        found.irregular.append(tree.Irregular(path, tree.LINK_OUT, found.links.pop(path)))
-    leaving = set(found.outside)
-    found.files = [path for path in found.files if path not in leaving]
-    found.outside.clear()
-    found.irregular.sort()
 
 
 def _let_empty_pass(report: Report, top: fileio.Location) -> None:

@@ -191,6 +191,39 @@ def _feed_pieces(fd: int, begin: int, end: int, hashes: Sequence[_Hash], tick: T
     return not left
 
 
+class Stream:
+    """Digests of one content that comes in pieces: of the whole, or shard by shard."""
+
+    def __init__(self, algorithm: str, shard_size: int = 0) -> None:
+        """shard_size: bytes; 0 for the whole."""
+        self._start = _IN_PIECES[algorithm]
+        self._shard_size = shard_size
+        self._room = shard_size
+        self._hash = None if shard_size else self._start()
+        self._made: list[bytes] = []
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece."""
+        if not self._shard_size:
+            assert self._hash is not None  # noqa: S101 - the whole has one from the start
+            self._hash.update(memoryview(piece))
+            return
+        view = memoryview(piece)
+        while view:
+            self._hash = self._hash or self._start()
+            part = view[: self._room]
+            self._hash.update(part)
+            view = view[len(part) :]
+            self._room -= len(part)
+            if not self._room:
+                self._made.append(self._hash.digest())
+                self._hash, self._room = None, self._shard_size
+
+    def digests(self) -> tuple[bytes, ...]:
+        """Those of all that came; of an empty content in shards none."""
+        return (*self._made, self._hash.digest()) if self._hash else tuple(self._made)
+
+
 def _blake3() -> _Hash:
     from blake3 import blake3
 

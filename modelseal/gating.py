@@ -4,9 +4,21 @@ import hashlib
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from modelseal import comparing, cosigning, documents, lfs, manifestfiles, pushed, tree
+from modelseal import (
+    bundling,
+    comparing,
+    cosigning,
+    documents,
+    lfs,
+    manifestfiles,
+    opening,
+    paths,
+    pushed,
+    tree,
+)
 from modelseal.canonical import canonical, identifier
 from modelseal.errors import (
     EXIT_ERROR,
@@ -16,12 +28,14 @@ from modelseal.errors import (
     ModelSealError,
     Reason,
 )
+from modelseal.oms import bundle, statement, terms
+from modelseal.oms.statement import Statement
 from modelseal.structs import DOCUMENT_LIMIT, Cosignatures, Signature, SignedManifest
 from modelseal.verifying import ModelVerifier
 
 if TYPE_CHECKING:
     from modelseal.levels import Trust
-    from modelseal.pushed import Contents, Entry, Place, Push, Touched
+    from modelseal.pushed import Contents, Place, Push, Touched
     from modelseal.report import Report
     from modelseal.runners import Progress
 
@@ -94,7 +108,7 @@ def judge(
     found = []
     for item in sorted(touched, key=lambda item: (item.path, item.kind)):
         if item.kind == pushed.SEALED:
-            found.append(judge.sealed(item))
+            found += judge.sealed(item)
         elif item.kind == pushed.UNSEALED:
             found += judge.unsealed(item)
         elif item.kind == pushed.UNSIGNED and require == "signed":
@@ -117,33 +131,53 @@ class _Judge:
         self._progress = progress
         self._done = 0
 
-    def sealed(self, item: "Touched") -> Judgement:
-        """A directory that has a manifest."""
+    def sealed(self, item: "Touched") -> list[Judgement]:
+        """A directory that has a manifest or a bundle; nothing for what others stand in for."""
         path = shown(item.path)
         if self._trust is None:
             self._trust = self._load_trust()
         try:
-            signed = self._open(item.seal, path)
-            warnings: list[str] = []
-            cosigned = self._cosigned(item.tree, signed, warnings)
-            report = ModelVerifier().verify_model(
-                None,
-                signed,
-                registry=self._trust,
-                require=self._publishers,
-                cosignatures=cosigned,
-            )
-            report.warnings += warnings
-            if report.signature_valid:
-                self._check_files(report, item.tree, {_COSIGNED} if cosigned else set())
+            signed = self._open(item, path)
+            if isinstance(signed, SignedManifest):
+                report = self._judge_manifest(signed, item.tree, self._trust)
+            elif self._stands_aside(signed, item.tree):
+                return []
+            else:
+                report = self._judge_bundle(signed, item.tree, self._trust)
         except FormatError as err:
-            hint = err.hint or f"sign what the model is now: {sign_command(path)}"
-            return Judgement(path, item.places, err.reason, str(err), hint)
+            hint = err.hint or f"sign what the model is now: {_command(path, item.seal_name)}"
+            return [Judgement(path, item.places, err.reason, str(err), hint)]
         except ModelSealError as err:
-            return Judgement(path, item.places, err.reason, str(err), err.hint)
-        return Judgement(
-            path, item.places, report.reason, _summary(report), _advice(path, report), report
+            return [Judgement(path, item.places, err.reason, str(err), err.hint)]
+        advice = _advice(path, report)
+        return [Judgement(path, item.places, report.reason, _summary(report), advice, report)]
+
+    def _judge_manifest(self, signed: SignedManifest, top: str, trust: "Trust") -> "Report":
+        warnings: list[str] = []
+        cosigned = self._cosigned(top, signed, warnings)
+        report = ModelVerifier().verify_model(
+            None,
+            signed,
+            registry=trust,
+            require=self._publishers,
+            cosignatures=cosigned,
         )
+        report.warnings += warnings
+        if report.signature_valid:
+            self._check_files(report, top, {_COSIGNED} if cosigned else set())
+        return report
+
+    def _stands_aside(self, data: bytes, top: str) -> bool:
+        """Whether a bundle is of no key, so that only the manifest beside it can be judged."""
+        beside = self._push.entries(top).get(manifestfiles.DEFAULT_NAME.encode())
+        return bundle.decode(data).method != "key" and beside is not None
+
+    def _judge_bundle(self, data: bytes, top: str, trust: "Trust") -> "Report":
+        means = opening.Means(registry=trust, require=self._publishers)
+        report = opening.verify_model(None, data, means)
+        if report.signature_valid:
+            self._check_files(report, top, set())
+        return report
 
     def unsealed(self, item: "Touched") -> list[Judgement]:
         """A directory whose manifest is gone; nothing where the files went with it."""
@@ -151,21 +185,28 @@ class _Judge:
         there = self._push.contents(item.tree).found
         stayed = set(there.files)
         try:
-            manifest = self._open(item.seal, path).manifest
-            stayed &= {entry.path for entry in manifest.files}
+            signed = self._open(item, path)
+            if isinstance(signed, bytes):
+                named = {
+                    file.path for file in statement.decode(bundle.decode(signed).payload).files
+                }
+            else:
+                named = {entry.path for entry in signed.manifest.files}
+            stayed &= named
         except ModelSealError:
             pass  # whatever it said: it can't say that nothing stayed
         if not stayed:
             return []
-        message = f"its manifest is removed, and signed files stay: {_some(sorted(stayed))}"
+        kind = "bundle" if item.seal_name == bundling.DEFAULT_NAME else "manifest"
+        message = f"its {kind} is removed, and signed files stay: {_some(sorted(stayed))}"
         hint = f"remove the model too, or sign what it is now: {sign_command(path)}"
         return [Judgement(path, item.places, Reason.UNSEALED, message, hint)]
 
-    def _open(self, seal: "Entry", path: str) -> SignedManifest:
-        """Every name in `pushed.SEAL_NAMES` is read here."""
-        name = os.path.normpath(f"{path}/{manifestfiles.DEFAULT_NAME}")
+    def _open(self, item: "Touched", path: str) -> SignedManifest | bytes:
+        """The manifest, or a bundle's bytes: every name in `pushed.SEAL_NAMES` is read here."""
+        name = os.path.normpath(f"{path}/{item.seal_name}")
         try:
-            data = self._push.read(seal, DOCUMENT_LIMIT)
+            data = self._push.read(item.seal, DOCUMENT_LIMIT)
         except FormatError as err:
             raise FormatError(f"'{name}': {err}") from None
         if lfs.is_pointer(data):
@@ -173,7 +214,11 @@ class _Judge:
                 f"'{name}' is a git-lfs pointer: nobody who judges a push can read it",
                 hint=f"keep it in git itself: git lfs untrack {_quoted(name)}",
             )
-        return manifestfiles.decode(data, name)
+        if not bundle.is_bundle(data):
+            return manifestfiles.decode(data, name)
+        with opening.naming(name):
+            statement.decode(bundle.decode(data).payload)
+        return data
 
     def _cosigned(self, top: str, signed: SignedManifest, warnings: list[str]) -> list[Signature]:
         """The further signatures that lie beside a manifest; none of a file that is no good."""
@@ -190,16 +235,31 @@ class _Judge:
         return [one for one in said.signatures if identifier(one) != own]
 
     def _check_files(self, report: "Report", top: str, beside: set[str]) -> None:
+        stated = report.manifest if isinstance(report.manifest, Statement) else None
         signed = {entry.path: entry for entry in report.manifest.files}
         tops = {path.partition("/")[0] for path in signed}
         own = tree.ROOT_EXCLUSIONS | beside
         named = own & tops
         contents = self._push.contents(top, own - named)
         oids = {path: oid for path, oid in contents.oids.items() if path in signed}
-        outcomes = self._push.digests(oids, self._tick)
+        form = (stated.algorithm, stated.shard_size) if stated else ("sha256", 0)
+        outcomes = self._push.digests(oids, self._tick, algorithm=form[0], shard_size=form[1])
+        if stated:
+            _overlook(contents.found, stated)
         comparing.enter(report, contents.found, outcomes, named=named)
-        self._look_at_lines(report, contents)
+        if stated and stated.shard_size:
+            # An empty file has no shard, so that nobody can sign it.
+            report.unsigned = [
+                each for each in report.unsigned if not self._is_empty(each.path, contents)
+            ]
+        if form == ("sha256", 0):
+            self._look_at_lines(report, contents)
         report.conclude()
+
+    def _is_empty(self, path: str, contents: "Contents") -> bool:
+        with suppress(ModelSealError):
+            return path in contents.oids and not self._push.read(contents.entry(path), 0)
+        return False
 
     def _tick(self, count: int) -> None:
         self._done += count
@@ -220,6 +280,16 @@ class _Judge:
                 report.altered[index] = item._replace(note=_NOTE_LINES)
 
 
+def _overlook(found: tree.Tree, stated: Statement) -> None:
+    """Leave out what a bundle says its signer left out, as long as nothing there is signed."""
+    named = {file.path for file in stated.files}
+    left = statement.IGNORED | terms.inside(stated.ignore_paths)
+    left = left - named - paths.parents(named) - tree.ROOT_EXCLUSIONS
+    found.ignored = sorted(path for path in found.files if paths.is_below(path, left))
+    found.files = [path for path in found.files if not paths.is_below(path, left)]
+    found.irregular = [odd for odd in found.irregular if not paths.is_below(odd.path, left)]
+
+
 def shown(path: bytes) -> str:
     """A path below the top of the repository, for a person or the system's calls."""
     return os.fsdecode(path) or "."
@@ -231,6 +301,15 @@ def sign_command(path: str, signer: str = "ID") -> str:
         f"modelseal sign --model-dir {_quoted(path)} --key KEY --signer-id "
         f"{signer if signer == 'ID' else _quoted(signer)}"
     )
+
+
+def _command(path: str, seal_name: str) -> str:
+    """The same for a manifest or a bundle."""
+    return _bundle_command(path) if seal_name == bundling.DEFAULT_NAME else sign_command(path)
+
+
+def _bundle_command(path: str) -> str:
+    return f"modelseal sign --format oms --model-dir {_quoted(path)} --key KEY"
 
 
 def _quoted(text: str) -> str:
@@ -269,6 +348,11 @@ def _advice(path: str, report: "Report") -> str:
         return ""
     if any(item.note == _NOTE_LINES for item in report.altered):
         return _HINT_LINES
+    if isinstance(report.manifest, Statement) and not report.signature_valid:
+        return (
+            "bundles are judged here by the keys of trusted publishers: 'modelseal trust add ID "
+            f"--key PATH --format oms' trusts one; or sign it yourself: {_bundle_command(path)}"
+        )
     if report.reason is Reason.SIGNER_UNTRUSTED:
         signer = _quoted(report.signer_id)
         return (
@@ -277,7 +361,10 @@ def _advice(path: str, report: "Report") -> str:
         )
     if report.exit_code == EXIT_ERROR:
         return "fetch what is missing, or let 'git fsck' say more"
-    command = sign_command(path, report.signer_id)
+    if isinstance(report.manifest, Statement):
+        command = _bundle_command(path)
+    else:
+        command = sign_command(path, report.signer_id)
     return f"if this is what you mean to publish, sign it and commit that: {command}"
 
 

@@ -4,7 +4,6 @@ Objects are read by `git cat-file --batch`, so any object format, packing and al
 Replacements (git-replace(1)) are never followed: a push sends what they hide.
 """
 
-import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,8 @@ TYPE_CHECKING = False  # typing itself would cost `hook status` its import
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import IO, Self
+
+    from modelseal.digests import Stream
 
 _GIT = ("git", "--no-replace-objects")
 _GROUP = 100  # questions: twice as many fit in a pipe, or writing and reading would wait in turn
@@ -102,14 +103,15 @@ class Object:
 class Blob:
     """What is known of a blob once it was streamed.
 
+    digests: one, or one a shard.
     head: the whole of it where it is smaller than a git-lfs pointer may be, else nothing.
     """
 
-    __slots__ = ("head", "sha256", "size")
+    __slots__ = ("digests", "head", "size")
 
-    def __init__(self, size: int, sha256: bytes, head: bytes) -> None:
+    def __init__(self, size: int, digests: tuple[bytes, ...], head: bytes) -> None:
         self.size = size
-        self.sha256 = sha256
+        self.digests = digests
         self.head = head
 
 
@@ -162,13 +164,21 @@ class Objects:
         return Object(oid, kind, size, b"".join(pieces))
 
     def blobs(
-        self, oids: Iterable[str], tick: Callable[[int], None] | None = None
+        self,
+        oids: Iterable[str],
+        tick: Callable[[int], None] | None = None,
+        *,
+        algorithm: str = "sha256",
+        shard_size: int = 0,
     ) -> dict[str, Blob | None]:
         """Blobs by their names, streamed: no more than a piece of one is in memory.
 
+        algorithm, shard_size: as in `digests.Stream`.
         tick: called with the count of bytes just read.
         Returns None for what is missing or no blob.
         """
+        from modelseal.digests import Stream
+
         names = list(dict.fromkeys(oids))
         found: dict[str, Blob | None] = {}
         # One group ahead, so that git is never without a question.
@@ -177,23 +187,22 @@ class Objects:
             ahead = start + _GROUP
             self._send(names[ahead : ahead + _GROUP])
             for name in names[start:ahead]:
-                found[name] = self._blob(tick)
+                found[name] = self._blob(tick, Stream(algorithm, shard_size))
         return found
 
-    def _blob(self, tick: Callable[[int], None] | None) -> Blob | None:
+    def _blob(self, tick: Callable[[int], None] | None, stream: "Stream") -> Blob | None:
         header = self._header()
         if header is None:
             return None
         _, kind, size = header
-        sha256 = hashlib.sha256()
         head = b""
         for piece in self._content(size):
-            sha256.update(piece)
+            stream.update(piece)
             if size < POINTER_LIMIT:
                 head = piece
             if tick:
                 tick(len(piece))
-        return Blob(size, sha256.digest(), head) if kind == "blob" else None
+        return Blob(size, stream.digests(), head) if kind == "blob" else None
 
     def _send(self, names: Sequence[str]) -> None:
         try:

@@ -10,16 +10,18 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from modelseal.opening import Means
+    from modelseal.store import Store
 
 _IDENTITY = ("identity", "identity_provider", "trust_root")
 OMS_ALONE = ("certificate_chain", *_IDENTITY)
 """Options that mean nothing for a signed manifest."""
 
 
-def gather(args: Namespace, data: bytes, path: str | None) -> "Means":
+def gather(args: Namespace, data: bytes, path: str | None, store: "Store | None" = None) -> "Means":
     """What there is to check a bundle with.
 
-    path: where it was found; None for standard input.
+    path: where it was found; None for standard input, and for a bundle of a store.
+    store: the one that has it.
     Raises UsageError, KeyLoadError, FormatError.
     """
     from modelseal import keyfiles, keys
@@ -29,8 +31,8 @@ def gather(args: Namespace, data: bytes, path: str | None) -> "Means":
     _refuse_mixtures(args)
     with naming(path):
         is_certified = bundle.decode(data).method == "certificate"
-    trust = arguments.find_trust(args, None, args.model_dir or ".")
-    found = defaults.find(args, None, args.model_dir)
+    trust = arguments.find_trust(args, store, args.model_dir or ".")
+    found = defaults.find(args, store, args.model_dir)
     require = defaults.required(found, args.require)
     if any(getattr(args, name) is not None for name in _IDENTITY):
         return Means(

@@ -20,7 +20,7 @@ from modelseal.comparing import check_files
 from modelseal.errors import FormatError, KeyLoadError, Reason
 from modelseal.levels import Trust
 from modelseal.oddities import hint_unsigned
-from modelseal.oms import bundle, certificates, ecdsa, statement
+from modelseal.oms import bundle, certificates, ecdsa, statement, terms
 from modelseal.oms.statement import Statement
 from modelseal.report import Report, Voice
 
@@ -100,7 +100,7 @@ def verify_model(
             model,
             exclude=tree.ROOT_EXCLUSIONS if path is None else manifestfiles.exclusions(model, path),
             ignore=bundling.relative_all(ignore_paths, model, report.warnings.append),
-            overlook=statement.IGNORED | _inside(signed.ignore_paths),
+            overlook=statement.IGNORED | terms.inside(signed.ignore_paths),
             follow_symlinks=follow_symlinks or signed.allow_symlinks,
             stay_inside=not follow_symlinks,
             **how,
@@ -121,19 +121,6 @@ def naming(path: fileio.Location | None) -> Iterator[None]:
     except FormatError as err:
         name = "standard input" if path is None else os.fspath(path)
         raise FormatError(f"malformed bundle '{name}': {err}", hint=err.hint) from None
-
-
-def _inside(ignored: Sequence[str]) -> set[str]:
-    """Of a statement's ignored paths those that can be inside a model.
-
-    Some tools write them as they were typed, absolute or relative to anywhere.
-    """
-    found = set()
-    for path in ignored:
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        if parts and not path.startswith("/") and ".." not in parts:
-            found.add("/".join(parts))
-    return found
 
 
 def _check_signature(

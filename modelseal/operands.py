@@ -114,7 +114,11 @@ def to_verify(args: Namespace) -> "tuple[SignedManifest | bytes, Store | None, s
         if store is not None:
             if args.model_dir is None:
                 args.model_dir = _signed_where(args, store, named)
-            return store.get(named), store, None
+            data = store.read(named)
+            if not store.is_bundle(data):
+                return store.get(named), store, None
+            load_statement(data, named)
+            return data, store, None
         args.manifest = named
     data = load_document(args.manifest)
     if bundle.is_bundle(data):
@@ -141,17 +145,24 @@ def _signed_where(args: Namespace, store: "Store", id_: str) -> str:
     seal = store.seal(id_)
     named = seal.directory if seal else ""
     inside = named and os.path.commonpath([store.root, named]) == store.root
-    entries = store.entries(id_)
-    if not entries:
+    paths = store.paths(id_)
+    if not paths:
         raise FormatError("the manifest names no file")
+    # A model that is one file was sealed as that file.
+    if named and (inside or args.store) and os.path.isfile(named):
+        return _told(args, named)
     for directory in (named if inside or args.store else "", store.root):
-        if directory and os.path.lexists(os.path.join(directory, entries[0].path)):
-            if not args.json and not args.quiet:
-                output.line(f"Directory: {directory}")
-            return directory
+        if directory and os.path.lexists(os.path.join(directory, paths[0])):
+            return _told(args, directory)
     raise ModelError(
         f"the model is not where it was signed, '{named}'", hint="name it with '--model-dir DIR'"
     )
+
+
+def _told(args: Namespace, directory: str) -> str:
+    if not args.json and not args.quiet:
+        output.line(f"Directory: {directory}")
+    return directory
 
 
 def _standard_input() -> bytes:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any, TextIO
 
+    from modelseal.oms.statement import Statement
     from modelseal.runners import Progress
     from modelseal.structs import SignedManifest
 
@@ -163,6 +164,42 @@ def said(signed: "SignedManifest") -> list[tuple[str, str]]:
         ("Algorithm", signature.algorithm.value),
         ("Key", _fingerprint(signature.public_key)),
     ]
+
+
+def stated(data: bytes, statement: "Statement") -> list[tuple[str, str]]:
+    """What a bundle says of itself, as rows."""
+    about = bundled(data)
+    signers = about["certificates"]
+    shard_size = statement.shard_size
+    return [
+        ("Model", statement.model_name),
+        ("Format", f"OMS, signed by the method {about['method']}"),
+        ("Files", f"{len(statement.files)}"),
+        ("Digest", statement.algorithm),
+        ("Shards", f"{shard_size:,} bytes" if shard_size else ""),
+        ("Links", "followed" if statement.allow_symlinks else ""),
+        ("Ignored", ", ".join(statement.ignore_paths)),
+        ("Signer", f"{signers[0]} (claimed)" if signers else ""),
+        ("Key hint", str(about["hint"])),
+    ]
+
+
+def bundled(data: bytes) -> "dict[str, Any]":
+    """The same as fields, with the statement as it stands there."""
+    import json
+
+    from modelseal.oms import bundle, certificates
+
+    opened = bundle.decode(data)
+    return {
+        "format": "oms",
+        "method": opened.method,
+        "hint": opened.hint,
+        "certificates": [
+            certificates.name(each) for each in certificates.load_der(opened.certificates)
+        ],
+        "statement": json.loads(opened.payload),
+    }
 
 
 def _time(value: "datetime") -> str:

@@ -9,12 +9,13 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from modelseal import lfs, tree
+from modelseal.digests import BLAKE2B, BLAKE3, SHA256
 from modelseal.errors import FileUnreadableError, FormatError, GitError, ModelSealError
 from modelseal.git import Blob, Objects, Repository
 from modelseal.hashing import FileDigest
 from modelseal.history import History
 
-SEAL_NAMES: Final = ("signed_manifest.json",)
+SEAL_NAMES: Final = ("signed_manifest.json", "model.sig")
 """What makes a directory a sealed one; the flow that judges knows how each is read."""
 
 SEALED: Final = "sealed"
@@ -74,7 +75,7 @@ class Touched(NamedTuple):
     kind: SEALED; UNSEALED where the manifest is gone and the remote has it; UNSIGNED where
     weights changed that no sealed directory holds; WATCHED where a file did that somebody watches.
     path: `/`-separated bytes, empty for the top. tree: the directory's object name.
-    seal: the manifest, of UNSEALED the one that the remote has.
+    seal: the manifest or the bundle, of UNSEALED the one that the remote has; and its name.
     names: of UNSIGNED the weights, of WATCHED the files.
     places: where it was found, the first one first.
     """
@@ -85,6 +86,7 @@ class Touched(NamedTuple):
     seal: Entry
     names: list[bytes]
     places: list[Place]
+    seal_name: str = ""
 
 
 _NOTHING: Final = Entry("", "")
@@ -136,7 +138,7 @@ class Push:
         for ref, commit, top, bases in history.steps(updates, every=every):
             place = Place(ref, commit)
             for touched in self._walk(top, bases, place, watch):
-                key = (touched.kind, touched.path, touched.tree, touched.seal)
+                key = (touched.kind, touched.path, touched.tree, touched.seal, touched.seal_name)
                 known = found.setdefault(key, touched)
                 if known is not touched and known.places[-1] != place:
                     known.places.append(place)
@@ -155,11 +157,11 @@ class Push:
             new = self.entries(oid)
             old = [entries for name in olds if (entries := self._known(name)) is not None]
             seals = {*_seals([new])}
-            for seal in seals:
-                yield Touched(SEALED, path, oid, seal, [], [place])
+            for called, seal in sorted(seals):
+                yield Touched(SEALED, path, oid, seal, [], [place], called)
             if not seals and not covered:
-                for lost in {*_seals(old)}:
-                    yield Touched(UNSEALED, path, oid, lost, [], [place])
+                for called, lost in sorted({*_seals(old)}):
+                    yield Touched(UNSEALED, path, oid, lost, [], [place], called)
             covered = covered or bool(seals)
             changed = []
             for name, entry in new.items():
@@ -260,15 +262,23 @@ class Push:
             )
 
     def digests(
-        self, oids: Mapping[str, str], tick: Callable[[int], None] | None = None
+        self,
+        oids: Mapping[str, str],
+        tick: Callable[[int], None] | None = None,
+        *,
+        algorithm: str = SHA256,
+        shard_size: int = 0,
     ) -> dict[str, FileDigest | ModelSealError]:
         """Digest files by path, from a git-lfs pointer where there is one.
 
         oids: path → blob. tick: called with the count of bytes just read.
+        algorithm, shard_size: as in `hashing.hash_files`; of pointers the SHA-256 alone is known.
         """
-        blobs = self._objects.blobs(oids.values(), tick)
+        blobs = self._objects.blobs(oids.values(), tick, algorithm=algorithm, shard_size=shard_size)
         return {
-            path: _missing(path, oid) if (blob := blobs[oid]) is None else _digest(blob)
+            path: _missing(path, oid)
+            if (blob := blobs[oid]) is None
+            else _digest(path, blob, algorithm, shard_size)
             for path, oid in oids.items()
         }
 
@@ -285,13 +295,26 @@ class Contents:
         return Entry("100644", self.oids[path])
 
 
-def _digest(blob: Blob) -> FileDigest:
+def _digest(path: str, blob: Blob, algorithm: str, shard_size: int) -> FileDigest | ModelSealError:
     """What a file will be once it is checked out."""
-    if lfs.is_pointer(blob.head):
-        if pointer := lfs.parse(blob.head):
+    is_pointer = lfs.is_pointer(blob.head)
+    if is_pointer and (pointer := lfs.parse(blob.head)):
+        if (algorithm, shard_size) == (SHA256, 0):
             return FileDigest(pointer.sha256, pointer.size)
-        return FileDigest(blob.sha256, blob.size, lfs_pointer=True)
-    return FileDigest(blob.sha256, blob.size)
+        return FileUnreadableError(
+            f"cannot judge '{path}': git-lfs has it, and says its SHA-256 alone"
+        )
+    made = blob.digests
+    if shard_size:
+        return FileDigest(b"", blob.size, lfs_pointer=is_pointer, shards=made)
+    by = {algorithm: made[0]}
+    return FileDigest(
+        by.get(SHA256, b""),
+        blob.size,
+        lfs_pointer=is_pointer,
+        blake3=by.get(BLAKE3, b""),
+        blake2b=by.get(BLAKE2B, b""),
+    )
 
 
 def _missing(path: str, oid: str) -> FileUnreadableError:
@@ -335,12 +358,12 @@ def _mode(text: bytes) -> str:
     return _LINK if stat.S_ISLNK(mode) else _SUBMODULE
 
 
-def _seals(trees: Sequence[Mapping[bytes, Entry]]) -> Iterator[Entry]:
+def _seals(trees: Sequence[Mapping[bytes, Entry]]) -> Iterator[tuple[str, Entry]]:
     for entries in trees:
         for seal in SEAL_NAMES:
             entry = entries.get(seal.encode())
             if entry is not None and entry.mode != _DIRECTORY:
-                yield entry
+                yield seal, entry
 
 
 def is_weights(name: bytes) -> bool:

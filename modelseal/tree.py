@@ -234,6 +234,16 @@ def name_fault(path: str) -> str:
     return ""
 
 
+def turn_back(found: Tree) -> None:
+    """Take links that lead out of the model for what they are."""
+    for path in found.outside:
+        found.irregular.append(Irregular(path, LINK_OUT, found.links.pop(path)))
+    leaving = set(found.outside)
+    found.files = [path for path in found.files if path not in leaving]
+    found.outside.clear()
+    found.irregular.sort()
+
+
 def leave_out_cosignatures(found: Tree, root: str | os.PathLike[str]) -> None:
     """Drop the file of further signatures at the model's root, where it looks like one.
 

@@ -59,7 +59,17 @@ STORE = [
 ]
 """The parts of the store, from left to right; its `__init__` loads them when they are used."""
 
-OMS = ["dsse", "lenient", "bundle", "shards", "statement", "ecdsa", "certificates"]
+OMS = [
+    "terms",
+    "dsse",
+    "lenient",
+    "bundle",
+    "shards",
+    "outline",
+    "statement",
+    "ecdsa",
+    "certificates",
+]
 
 EVERYWHERE = "__init__"  # the version and the public names, loaded on first use
 PURE = {*LEVELS["core"], *LEVELS["answers"]}

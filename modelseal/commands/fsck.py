@@ -10,10 +10,11 @@ TYPE_CHECKING = False  # typing itself would cost this command its import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modelseal.levels import Trust
     from modelseal.store import Checked, Finding
     from modelseal.structs import SignedManifest
 
-    Check = Callable[[str, SignedManifest], str | None]
+    Check = Callable[[str, SignedManifest | bytes], str | None]
 
 DESCRIPTION = """\
 Check everything in a store: that each manifest hashes to its name, decodes, and verifies where
@@ -70,13 +71,35 @@ def _checker(registry: str) -> "tuple[Check | None, Finding | None]":
     except (ModelSealError, OSError) as err:
         return None, Finding("trust", _TRUST, output.describe(err))
 
-    def check(id_: str, signed: "SignedManifest") -> str | None:
+    def check(id_: str, signed: "SignedManifest | bytes") -> str | None:
+        if isinstance(signed, bytes):
+            return _check_bundle(signed, trusted)
         voice = trusted.judge(signed)
         if voice.reason is Reason.SIGNATURE_INVALID:
             return voice.message
         return None if voice.reason else ""  # what is no longer trusted is no damage
 
     return check, None
+
+
+def _check_bundle(data: bytes, trusted: "Trust") -> str | None:
+    """As for a manifest; whose signature it claims to be, a bundle says by its key's hint alone."""
+    from modelseal import opening
+    from modelseal.oms import bundle, ecdsa
+
+    if opening.verify_model(None, data, opening.Means(registry=trusted)).signature_valid:
+        return ""
+    opened = bundle.decode(data)
+
+    def belied(key: object) -> bool:
+        return (
+            isinstance(key, ecdsa.PublicKey)
+            and ecdsa.hint(key) == opened.hint
+            and not ecdsa.verify(key, opened)
+        )
+
+    is_belied = trusted.judge_key(belied, "") is not None
+    return "the signature does not fit the statement" if is_belied else None
 
 
 def _state(found: "Finding") -> str:

@@ -61,28 +61,11 @@ def _print(signed: "SignedManifest") -> None:
 
 
 def _inspect_bundle(data: bytes, path: str, *, json: bool) -> int:
-    from modelseal.oms import bundle, certificates
-
     stated = operands.load_statement(data, path)
-    opened = bundle.decode(data)
-    signers = [certificates.name(each) for each in certificates.load_der(opened.certificates)]
     if json:
-        from json import loads
-
-        said = {"method": opened.method, "hint": opened.hint, "certificates": signers}
-        output.document({"format": "oms", **said, "statement": loads(opened.payload)})
+        output.document(output.bundled(data))
         return 0
-    output.rows(
-        ("Model", stated.model_name),
-        ("Format", f"OMS, signed by the method {opened.method}"),
-        ("Files", f"{len(stated.files)}"),
-        ("Digest", stated.algorithm),
-        ("Shards", f"{stated.shard_size:,} bytes" if stated.shard_size else ""),
-        ("Links", "followed" if stated.allow_symlinks else ""),
-        ("Ignored", ", ".join(stated.ignore_paths)),
-        ("Signer", f"{signers[0]} (claimed)" if signers else ""),
-        ("Key hint", opened.hint),
-    )
+    output.rows(*output.stated(data, stated))
     output.line()
     for file in stated.files:
         for digest in file.digests:

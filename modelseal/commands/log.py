@@ -57,7 +57,7 @@ def run(args: Namespace) -> int:
         for seal in found:
             output.line(
                 f"{seal.id[: output.ID_DIGITS]} {seal.sealed_at} "
-                f"{seal.name} v{seal.version} ({seal.signer_id})"
+                f"{seal.name} v{seal.version} ({seal.signer_id or 'signer unknown'})"
             )
     else:
         for number, seal in enumerate(found):
@@ -77,7 +77,7 @@ def _print(seal: "Seal", *, first: bool) -> None:
     output.rows(
         ("Id", seal.id),
         ("Model", f"{seal.name} v{seal.version}"),
-        ("Signer", f"{seal.signer_id} (claimed)"),
+        ("Signer", f"{seal.signer_id} (claimed)" if seal.signer_id else ""),
         ("Sealed", seal.sealed_at),
         ("Directory", seal.directory),
         ("Files", str(seal.files)),

@@ -6,6 +6,7 @@ from modelseal import arguments, operands, output
 
 TYPE_CHECKING = False  # typing itself would cost this command its import
 if TYPE_CHECKING:
+    from modelseal.oms.statement import Statement
     from modelseal.store import Seal
     from modelseal.structs import SignedManifest
 
@@ -37,37 +38,52 @@ def run(args: Namespace) -> int:
     from hashlib import sha256
 
     from modelseal import canonical, manifestfiles
+    from modelseal.oms import bundle
 
     store, named = operands.find_sealed(args, args.revision)
-    if store is None:
-        signed = manifestfiles.load(named)
-        data = canonical.canonical(signed)
-    else:
-        data = store.read(named)
+    data = operands.load_document(named) if store is None else store.read(named)
+    signed = None
+    if not bundle.is_bundle(data):
         signed = manifestfiles.decode(data, named)
+        data = canonical.canonical(signed)
     id_ = sha256(data).hexdigest()
     seal = store.seal(id_) if store else None
+    stated = None if signed else operands.load_statement(data, named)
     if args.raw:
         output.exact(data.decode())
     elif args.json:
-        output.document(_as_json(id_, seal, signed))
+        output.document(_as_json(id_, seal, signed, data))
     else:
-        _print(id_, seal, signed)
+        rows = output.stated(data, stated) if stated else []
+        output.rows(("Id", id_), *(output.said(signed) if signed else rows))
+        if seal:
+            version = "" if signed else seal.version
+            output.rows(
+                ("Version", version), ("Sealed", seal.sealed_at), ("Directory", seal.directory)
+            )
+        if stated:
+            _print_digests(stated)
     return 0
 
 
-def _as_json(id_: str, seal: "Seal | None", signed: "SignedManifest") -> dict[str, object]:
+def _as_json(
+    id_: str, seal: "Seal | None", signed: "SignedManifest | None", data: bytes
+) -> dict[str, object]:
     import msgspec
 
     return {
         "id": id_,
         "sealed_at": seal and seal.sealed_at,
         "directory": seal and seal.directory,
-        **msgspec.to_builtins(signed),
+        **(msgspec.to_builtins(signed) if signed else output.bundled(data)),
     }
 
 
-def _print(id_: str, seal: "Seal | None", signed: "SignedManifest") -> None:
-    output.rows(("Id", id_), *output.said(signed))
-    if seal:
-        output.rows(("Sealed", seal.sealed_at), ("Directory", seal.directory))
+def _print_digests(stated: "Statement") -> None:
+    """What `ls` can't say where they aren't the files' SHA-256."""
+    if stated.algorithm == "sha256" and not stated.shard_size:
+        return
+    output.line()
+    for file in stated.files:
+        for digest in file.digests:
+            output.line(f"  {digest}  {file.path}")

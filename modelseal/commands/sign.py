@@ -32,13 +32,11 @@ modelseal sign --model-dir my-model --format oms --key key.pem \\
 _NATIVE_ALONE: dict[str, object] = {
     "signer_id": None,
     "model_name": "",
-    "model_version": "0.0.0",
     "framework": "unknown",
     "author": "",
     "description": "",
     "incremental": False,
     "precheck": None,
-    "allow_version_reuse": False,
 }
 _OMS_ALONE: dict[str, object] = {
     "certificate": None,
@@ -133,26 +131,20 @@ def run(args: Namespace) -> int:
         if getattr(args, name) != silent:
             other = "the native format" if oms else "--format oms"
             raise UsageError(f"--{name.replace('_', '-')} is for {other} alone")
-    return _sign_bundle(args) if oms else _sign(args, _store(args))
+    store = _store(args)
+    return _sign_bundle(args, store) if oms else _sign(args, store)
 
 
-def _sign_bundle(args: Namespace) -> int:
+def _sign_bundle(args: Namespace, store: "Store | None") -> int:
     from modelseal import bundling, keys
-    from modelseal.errors import StoreMissingError
 
-    store = None
-    try:
-        # Bundles are kept in none; what is set there counts all the same.
-        store = None if args.no_store else arguments.find_store(args, args.model_dir)
-    except StoreMissingError:
-        if args.store is not None:
-            raise
     found = defaults.find(args, store, args.model_dir)
     sources = defaults.name_signer(args, found, store, args.model_dir, needed=("key",))
     key, passphrase = _unlock(args, curves=keys.OMS_CURVES)
     if args.output is None and os.path.isfile(args.model_dir):
         raise UsageError("--output is needed where a model is one file")
     path = args.output or os.path.join(args.model_dir, bundling.DEFAULT_NAME)
+    new_store = store is not None and not os.path.lexists(store.path)
     with output.progress("hashing", quiet=args.quiet) as progress:
         bundled = bundling.sign_model(
             args.model_dir,
@@ -163,17 +155,24 @@ def _sign_bundle(args: Namespace) -> int:
             certificate_chain=[operands.load_certificates(each) for each in args.certificate_chain],
             algorithm=args.hash,
             shard_size=args.shard_size,
+            store=store,
+            version=args.model_version,
+            allow_version_reuse=args.allow_version_reuse,
             if_changed=args.if_changed,
             warn=output.warning,
             progress=progress,
             **arguments.walk(args),
         )
+    if store is not None and new_store:
+        owning.claim(store)
     if args.quiet:
         return EXIT_OK
     if bundled.changed:
         output.line(f"Bundle written to: {path}")
         _print_bundle(bundled)
         output.rows(*[(f"  {label}", value) for label, value in sources])
+        if bundled.seal is not None:
+            output.line(f"  Seal     : {bundled.seal.id[: output.ID_DIGITS]}")
     else:
         output.line(f"Unchanged since it was signed: {path}")
     return EXIT_OK
@@ -258,6 +257,8 @@ def _store(args: Namespace) -> "Store | None":
     except StoreMissingError:
         if args.store is not None or os.environ.get("MODELSEAL_DIR"):
             raise
+    if os.path.isfile(args.model_dir):
+        return None  # there is no place in a file for a store to be made
     if os.path.isdir(args.model_dir) and not os.access(args.model_dir, os.W_OK):
         output.warning(f"'{args.model_dir}' can't be written, so there is no store of this seal")
         return None

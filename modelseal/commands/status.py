@@ -122,7 +122,8 @@ def _print(status: "Status") -> None:
         output.hint(f"modelseal sign --model-dir '{status.directory}' --key PATH --signer-id YOU")
         return
     output.line(f"Model  : {seal.name} v{seal.version} ({seal.id[: output.ID_DIGITS]})")
-    output.line(f"Sealed : {seal.sealed_at} by {seal.signer_id} (claimed)")
+    signer = f" by {seal.signer_id} (claimed)" if seal.signer_id else ""
+    output.line(f"Sealed : {seal.sealed_at}{signer}")
     counts: dict[str, int] = {}
     for kind, change in _changes(status):
         counts[kind] = counts.get(kind, 0) + 1

@@ -101,7 +101,7 @@ def run(args: Namespace) -> int:
         raise UsageError("one of the arguments REV --manifest is required, and not both")
     document, store, path = operands.to_verify(args)
     if isinstance(document, bytes):
-        report = _check_bundle(args, document, path)
+        report = _check_bundle(args, document, store, path)
     else:
         report = _check_manifest(args, document, store, path)
     if args.json:
@@ -145,7 +145,9 @@ def _check_manifest(
         )
 
 
-def _check_bundle(args: Namespace, data: bytes, path: str | None) -> "Report":
+def _check_bundle(
+    args: Namespace, data: bytes, store: "Store | None", path: str | None
+) -> "Report":
     from modelseal import opening
 
     _refuse(args, ("precheck", "no_rollback"), "for manifests, this is an OMS bundle")
@@ -153,7 +155,7 @@ def _check_bundle(args: Namespace, data: bytes, path: str | None) -> "Report":
         return opening.verify_model(
             args.model_dir,
             data,
-            means.gather(args, data, path),
+            means.gather(args, data, path, store),
             path=path,
             ignore_unsigned_files=args.ignore_unsigned_files,
             progress=progress,

@@ -5,35 +5,24 @@ Source: OMS 1.0, sections 5 and 6; in-toto Statement v1.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from modelseal import paths
 from modelseal.errors import FormatError
-from modelseal.oms import lenient, shards
+from modelseal.oms import lenient, shards, terms
 from modelseal.structs import SIZE_LIMIT
 
-Algorithm = Literal["sha256", "blake2b", "blake3"]
+Algorithm = terms.Algorithm
 
 TYPE: Final = "https://in-toto.io/Statement/v1"
-PREDICATE: Final = "https://model_signing/signature/v1.0"
-OLD_PREDICATE: Final = "https://model_signing/Digests/v0.1"
-"""Of model_signing 0.2: verified, never written."""
-
-IGNORED: Final = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
-"""Left out at the top of every model."""
-
-ALONE: Final = "."
-"""What model_signing calls the one file of a model that is one."""
-
-ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    "sha256": "sha256",
-    "blake2b": "blake2b",
-    "blake2": "blake2b",  # as model_signing writes it, too
-    "blake3": "blake3",
-}
+PREDICATE: Final = terms.PREDICATE
+OLD_PREDICATE: Final = terms.OLD_PREDICATE
+IGNORED: Final = terms.IGNORED
+ALONE: Final = terms.ALONE
+ALGORITHMS: Final = terms.ALGORITHMS
 _DIGITS: Final = {"sha256": 64, "blake2b": 128, "blake3": 64}
 _is_hex = re.compile(r"[0-9a-f]+").fullmatch
 
@@ -172,7 +161,7 @@ def _serialization(said: _Serialization) -> tuple[Algorithm, int]:
     elif size is None or size != size // 1 or not 0 < size <= SIZE_LIMIT:
         raise FormatError(f"serialization.shard_size: {size!r:.80} is not a number of bytes")
     shard_size = int(size or 0)
-    algorithm = _algorithm(said.hash_type, shard_size)
+    algorithm = terms.algorithm(said.hash_type, shard_size)
     if algorithm is None:
         raise FormatError(
             f"serialization.hash_type: {said.hash_type!r:.80} is none of {', '.join(ALGORITHMS)}"
@@ -180,17 +169,11 @@ def _serialization(said: _Serialization) -> tuple[Algorithm, int]:
     return algorithm, shard_size
 
 
-def _algorithm(said: str, shard_size: int) -> Algorithm | None:
-    """Which algorithm is meant; model_signing also writes `sha256-sharded-1000000`."""
-    plain = said.removesuffix(f"-sharded-{shard_size}") if shard_size else said
-    return ALGORITHMS.get(plain)
-
-
 def _check_resources(resources: Sequence[_Resource], algorithm: Algorithm, shard_size: int) -> None:
     if not resources:
         raise FormatError("predicate.resources: it names no file")
     for each in resources:
-        if _algorithm(each.algorithm, shard_size) != algorithm:
+        if terms.algorithm(each.algorithm, shard_size) != algorithm:
             raise FormatError(
                 f"resource {each.name!r}: algorithm {each.algorithm!r:.80} is not hash_type"
             )

@@ -142,6 +142,30 @@ class Store:
             allow_version_reuse=allow_version_reuse,
         )
 
+    def add_bundle(
+        self,
+        data: bytes,
+        *,
+        model_dir: Location,
+        signer_id: str,
+        size: int,
+        version: str = "0.0.0",
+        allow_version_reuse: bool = False,
+    ) -> Seal:
+        """Put a bundle of OMS into the store, as `add` does with a signed manifest.
+
+        data: the bundle as it is; somebody has decoded it strictly.
+        signer_id: its certificate's name or its key's fingerprint.
+        size: bytes of the model in all. version: of the ref; the bundle has none.
+        Raises as `add`; StoreDamagedError for what is no bundle.
+        """
+        from modelseal.store import adding, manifests
+
+        said = manifests.bundle(data)
+        directory = os.path.realpath(model_dir)
+        seal = Seal("", said.name, version, signer_id, len(said.files), size, "", directory)
+        return adding.add_bundle(self, data, seal, allow_version_reuse=allow_version_reuse)
+
     def check_version(
         self,
         name: str,
@@ -164,28 +188,51 @@ class Store:
     def get(self, id_: str) -> "SignedManifest":
         """A signed manifest by its whole id.
 
-        Raises UnknownRevisionError; StoreDamagedError where its bytes don't hash to the id.
+        Raises UnknownRevisionError; StoreDamagedError where its bytes don't hash to the id;
+        FormatError for a bundle, which `read` gives.
         """
         from modelseal import documents
         from modelseal.errors import FormatError
         from modelseal.structs import SignedManifest
 
+        data = self.read(id_)
+        if self.is_bundle(data):
+            raise FormatError(f"'{id_[:12]}' is an OMS bundle, not a manifest")
         try:
-            return documents.decode(self.read(id_), SignedManifest)
+            return documents.decode(data, SignedManifest)
         except FormatError as err:
             raise StoreDamagedError(f"manifest '{id_}' is damaged: {err}") from None
 
     def read(self, id_: str) -> bytes:
-        """The canonical bytes of a signed manifest; they hash to `id_`. Raises as `get`."""
+        """The bytes of a bundle, or the canonical ones of a signed manifest; they hash to `id_`.
+
+        Raises UnknownRevisionError, StoreDamagedError.
+        """
         from modelseal.store import manifests
 
         return manifests.read(self.path, id_)
 
+    @staticmethod
+    def is_bundle(data: bytes) -> bool:
+        """Whether what `read` gave is a bundle of OMS."""
+        from modelseal.store import manifests
+
+        return manifests.is_bundle(data)
+
     def entries(self, id_: str) -> list[Entry]:
-        """The files that a manifest names, in its order; loads no msgspec. Raises as `get`."""
+        """The files that a seal names, in its order; loads no msgspec.
+
+        Raises as `read`; FormatError for a bundle that names them by other digests than SHA-256.
+        """
         from modelseal.store import manifests
 
         return manifests.entries(manifests.read(self.path, id_))
+
+    def paths(self, id_: str) -> list[str]:
+        """The paths that a seal names, in its order. Raises as `read`."""
+        from modelseal.store import manifests
+
+        return manifests.paths(manifests.read(self.path, id_))
 
     def resolve(self, revision: str) -> str:
         """A revision → an id: NAME (latest seal), NAME@VERSION, or 4 or more digits of an id.
@@ -348,12 +395,12 @@ class Store:
         self,
         *,
         repair: bool = False,
-        check: "Callable[[str, SignedManifest], str | None] | None" = None,
+        check: "Callable[[str, SignedManifest | bytes], str | None] | None" = None,
     ) -> Checked:
         """Look at everything in the store; with `repair`, put right what can be.
 
-        check: told the id and the manifest; returns "" if a trusted key signed it, None where no
-        trusted key claims to, else what is wrong with its signature.
+        check: told the id and the manifest, or a bundle's bytes; returns "" if a trusted key signed
+        it, None where no trusted key claims to, else what is wrong with its signature.
         """
         from modelseal.store import checking
 
@@ -409,7 +456,7 @@ class Store:
 
         data = self.read(id_)
         said = manifests.outline(data)
-        count = len(manifests.rows(data))
+        count = len(manifests.paths(data))
         return Seal(
             id_, said.name, said.version, said.signer_id, count, said.size, said.signed_at, ""
         )

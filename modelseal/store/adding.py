@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from modelseal import fileio
 from modelseal.canonical import canonical
 from modelseal.errors import ModelSealError, StoreRefusedError, VersionReusedError
+from modelseal.oms.outline import Form
 from modelseal.store import Seal, Store, index, layout, lock, log, manifests, refs
 from modelseal.structs import SignedManifest
 
-UNVERSIONED = "0.0.0"
+UNVERSIONED = manifests.UNVERSIONED
 
 _INDEXED_AT_ONCE = 4096
 """Files of a model that is indexed as it is sealed; a larger one waits for the first who asks."""
@@ -42,25 +43,51 @@ def add(
 ) -> Seal:
     """As `Store.add`."""
     manifest, data = signed.manifest, canonical(signed)
-    name, version = manifest.model_name, manifest.model_version
-    contents = {entry.path: entry.sha256_hash for entry in manifest.files}
+    contents = {entry.path: entry.sha256_hash for entry in manifest.files} if blake3 else {}
+    seal = Seal(
+        manifests.id_of(data),
+        manifest.model_name,
+        manifest.model_version,
+        signed.signature.signer_id,
+        len(manifest.files),
+        manifest.total_size_bytes,
+        log.now(),
+        directory,
+    )
+    by_content = {contents[path]: value for path, value in blake3.items()}
+    return _add(store, data, seal, by_content, allow_version_reuse=allow_version_reuse)
+
+
+def add_bundle(store: Store, data: bytes, seal: Seal, *, allow_version_reuse: bool) -> Seal:
+    """As `Store.add_bundle`. seal: what is known of it; its id and its time are put in here."""
+    if len(layout.encode(seal.version)) > layout.LONGEST:
+        # Nothing but the ref's name would say it.
+        raise StoreRefusedError("the version is too long for a bundle")
+    seal = seal._replace(id=manifests.id_of(data), sealed_at=log.now())
+    return _add(store, data, seal, {}, allow_version_reuse=allow_version_reuse)
+
+
+def _add(
+    store: Store,
+    data: bytes,
+    seal: Seal,
+    blake3: Mapping[str, bytes],
+    *,
+    allow_version_reuse: bool,
+) -> Seal:
+    """Put a seal's bytes into the store, and the seal into ref, log and index.
+
+    blake3: SHA-256 in hex → BLAKE3.
+    """
+    id_, name, version = seal.id, seal.name, seal.version
     with writing(store) as journal:
         old = refs.get(store.path, name, version)
-        if not allow_version_reuse and old != manifests.id_of(data):
-            check_version(store.path, name, version, contents.items())
-        id_, new = manifests.add(store.path, data)
-        seal = Seal(
-            id_,
-            name,
-            version,
-            signed.signature.signer_id,
-            len(manifest.files),
-            manifest.total_size_bytes,
-            log.now(),
-            directory,
-        )
+        if not allow_version_reuse and old not in (None, id_) and version != UNVERSIONED:
+            form, contents = manifests.contents(data)
+            check_version(store.path, name, version, contents.items(), form)
+        _, new = manifests.add(store.path, data)
         last = store.latest(name) if old == id_ else None
-        if last is not None and last.id == id_ and last.directory == directory:
+        if last is not None and seal._replace(sealed_at=last.sealed_at) == last:
             seal = last
         else:
             try:
@@ -70,22 +97,29 @@ def add(
                     if new and refs.get(store.path, name, version) != id_:
                         os.unlink(manifests.path_of(store.path, id_))
                 raise
-        if blake3 or len(contents) <= _INDEXED_AT_ONCE:
-            _index(store.path, {contents[path]: value for path, value in blake3.items()})
+        if blake3 or seal.files <= _INDEXED_AT_ONCE:
+            _index(store.path, blake3)
     return seal
 
 
-def check_version(root: str, name: str, version: str, entries: Iterable[tuple[str, str]]) -> None:
+def check_version(
+    root: str,
+    name: str,
+    version: str,
+    entries: Iterable[tuple[str, str]],
+    form: Form = Form(),  # noqa: B008 - a tuple
+) -> None:
     """Raise VersionReusedError where other content is sealed under a name and version."""
     if version == UNVERSIONED:
         return
     old = refs.get(root, name, version)
     if old is None:
         return
-    sealed = {path: digest for path, digest, _ in manifests.rows(manifests.read(root, old))}
+    said, sealed = manifests.contents(manifests.read(root, old))
     if sealed != dict(entries):
+        what = "with other content" if said == form else f"by other digests ({said})"
         raise VersionReusedError(
-            f"'{name}' {version} is sealed already, with other content ({old[:12]})",
+            f"'{name}' {version} is sealed already, {what} ({old[:12]})",
             hint="give it a new --model-version, or say --allow-version-reuse",
         )
 

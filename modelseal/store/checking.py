@@ -10,6 +10,7 @@ from hashlib import sha256
 from modelseal import documents
 from modelseal.canonical import canonical, identifier
 from modelseal.errors import FormatError, ModelSealError, StoreDamagedError, StoreError
+from modelseal.oms import bundle, statement
 from modelseal.store import (
     Checked,
     Finding,
@@ -29,7 +30,7 @@ from modelseal.store import (
 )
 from modelseal.structs import SignedManifest
 
-Check = Callable[[str, SignedManifest], str | None]
+Check = Callable[[str, SignedManifest | bytes], str | None]
 
 _KNOWN = layout.FILES | {"manifests", "refs", "verified", "cosigned", "log.damaged"}
 
@@ -158,36 +159,50 @@ class Examination:
         for id_ in ids:
             try:
                 data = manifests.read(root, id_)
-                signed = documents.decode(data, SignedManifest)
-                if canonical(signed) != data:
-                    raise FormatError("it is not in canonical form")
+                signed: SignedManifest | bytes
+                if manifests.is_bundle(data):
+                    signed, known = data, _know_bundle(data)
+                else:
+                    signed = _decode(data)
+                    known = self._know(data, signed)
                 rows = manifests.rows(data)
             except (ModelSealError, OSError) as err:
                 self._find("manifest", id_, str(err))
                 continue
-            said = signed.manifest
-            if self._payloads is not None:
-                self._payloads.add(identifier(said))
-            self.good[id_] = mending.Known(
-                said.model_name,
-                said.model_version,
-                signed.signature.signer_id,
-                len(said.files),
-                said.total_size_bytes,
-                manifests.outline(data).signed_at,
-            )
+            self.good[id_] = known
             if id_ in logged:
-                for _, digest, size in rows:
-                    content = bytes.fromhex(digest)
-                    if self._sizes.setdefault(content, int(size)) != int(size):
-                        self._disputed.add(content)
-                contents = {bytes.fromhex(digest) for _, digest, _ in rows}
-                self._seen += sum(_pair(content, bytes.fromhex(id_)) for content in contents)
+                self._add_contents(id_, rows)
             if self._check is not None:
                 verdict = self._check(id_, signed)
                 if verdict:
                     self._find("signature", id_, verdict)
                 self._trusted += verdict == ""
+
+    def _know(self, data: bytes, signed: SignedManifest) -> mending.Known:
+        said = signed.manifest
+        if self._payloads is not None:
+            self._payloads.add(identifier(said))
+        return mending.Known(
+            said.model_name,
+            said.model_version,
+            signed.signature.signer_id,
+            len(said.files),
+            said.total_size_bytes,
+            manifests.outline(data).signed_at,
+        )
+
+    def _add_contents(self, id_: str, rows: list[tuple[str, str, str]]) -> None:
+        """What the index should know of a manifest that is logged."""
+        unknown = int(manifests.UNKNOWN)
+        for _, digest, size in rows:
+            content = bytes.fromhex(digest)
+            before = self._sizes.setdefault(content, int(size))
+            if before == unknown:
+                self._sizes[content] = int(size)
+            elif int(size) not in (before, unknown):
+                self._disputed.add(content)
+        contents = {bytes.fromhex(digest) for _, digest, _ in rows}
+        self._seen += sum(_pair(content, bytes.fromhex(id_)) for content in contents)
 
     def _log(self) -> None:
         path = self._path("log")
@@ -216,7 +231,7 @@ class Examination:
         if known is None:
             self._lost = True
             self._find("log", where, f"names the manifest {seal.id[:12]}, which isn't there whole")
-        elif known[:5] != (seal.name, seal.version, seal.signer_id, seal.files, seal.size):
+        elif not mending.agrees(seal, known):
             self._find("log", where, f"doesn't say what the manifest {seal.id[:12]} says")
 
     def _ref_files(self) -> None:
@@ -238,10 +253,12 @@ class Examination:
             known = self.good.get(id_ or "")
             if known is None:
                 self._find("ref", where, f"names the manifest {id_}, which isn't there whole")
-            elif (top, word) != (layout.file_name(known.name), layout.file_name(known.version)):
+                continue
+            version = mending.version_of(word, known)
+            if top != layout.file_name(known.name) or version is None:
                 self._find("ref", where, "names a manifest of another name or version")
             else:
-                self._refs[known.name, known.version] = id_ or ""
+                self._refs[known.name, version] = id_ or ""
 
     def _agreement(self) -> None:
         for name, version in sorted({*self._refs, *self._logged}):
@@ -340,6 +357,19 @@ class Examination:
         with suppress(OSError):  # told already
             for id_ in collecting.unreferenced(self._store, self.good):
                 self._find("unreferenced", id_, "neither ref nor log names it", damage=False)
+
+
+def _decode(data: bytes) -> SignedManifest:
+    signed = documents.decode(data, SignedManifest)
+    if canonical(signed) != data:
+        raise FormatError("it is not in canonical form")
+    return signed
+
+
+def _know_bundle(data: bytes) -> mending.Known:
+    said = statement.decode(bundle.decode(data).payload)
+    size = sum(file.size_bytes or 0 for file in said.files) if said.shard_size else None
+    return mending.Known(said.model_name, None, None, len(said.files), size, "")
 
 
 def _pair(digest: bytes, id_: bytes) -> int:

@@ -65,16 +65,24 @@ def _confirm(
     for id_, digests in asked.items():
         with suppress(ModelSealError):  # a damaged manifest is no answer
             data = manifests.read(root, id_)
-            if not any(digest.encode() in data for digest in digests):
+            bundle = manifests.is_bundle(data)
+            if not bundle and not any(digest.encode() in data for digest in digests):
                 continue
             said = manifests.outline(data)
+            version, at = _logged(root, id_) if bundle else (said.version, said.signed_at)
             for path, digest, size in manifests.rows(data):
                 if digest in digests:
-                    seen = Seen(id_, said.name, said.version, path, int(size))
-                    found.append((said.signed_at, digest, seen))
+                    known = None if size == manifests.UNKNOWN else int(size)
+                    found.append((at, digest, Seen(id_, said.name, version, path, known)))
     found.sort(key=lambda item: item[2].path)
     found.sort(key=lambda item: item[0], reverse=True)
     answers: dict[bytes, list[Seen]] = {digest: [] for digest in wanted}
     for _, digest, seen in found:
         answers[bytes.fromhex(digest)].append(seen)
     return answers
+
+
+def _logged(root: str, id_: str) -> tuple[str, str]:
+    """What a bundle doesn't say: its version here, and when it was sealed."""
+    seals = log.seals(os.path.join(root, "log"), os.path.dirname(root), id_=id_)
+    return next(((seal.version, seal.sealed_at) for seal in seals), (manifests.UNVERSIONED, ""))

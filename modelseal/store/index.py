@@ -186,7 +186,9 @@ class Index:
         number = run.lastrowid
         contents = {bytes.fromhex(digest): int(size) for _, digest, size in rows}
         self.connection.executemany(
-            "INSERT OR IGNORE INTO objects (sha256, size) VALUES (?, ?)",
+            # Of a content that only bundles name nobody says how large it is.
+            "INSERT INTO objects (sha256, size) VALUES (?, ?) ON CONFLICT (sha256)"
+            " DO UPDATE SET size = excluded.size WHERE size = -1",
             [item for item in contents.items() if item[1] < 1 << 63],
         )
         self.connection.executemany(

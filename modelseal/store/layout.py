@@ -28,7 +28,7 @@ FILES = frozenset(
 
 _FORMAT = re.compile(rb"modelseal store ([1-9][0-9]{0,8})\n").fullmatch
 _SMALL_FILE = 1 << 16
-_LONGEST = 200
+LONGEST = 200
 """Bytes of an encoded name; file systems take 255."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_+@=,~-][A-Za-z0-9._+@=,~-]*").fullmatch
@@ -70,7 +70,7 @@ def decode(word: str) -> str:
 def file_name(text: str) -> str:
     """The file name for a model's name or version; a digest of what would be too long."""
     word = encode(text)
-    return word if len(word) <= _LONGEST else f"%%{hashlib.sha256(text.encode()).hexdigest()}"
+    return word if len(word) <= LONGEST else f"%%{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def is_leftover(name: str) -> bool:

@@ -1,7 +1,9 @@
-"""Signed manifests by id: the SHA-256 of their canonical bytes is their name.
+"""Signed manifests and bundles by id: the SHA-256 of their bytes is their name.
 
-What `status`, `ls` and the index need of one is read here from its canonical form, whose keys
-stand in one order without white space, so that nothing heavy is loaded for it.
+A manifest lies there as its canonical bytes, a bundle as it is.
+
+What `status`, `ls` and the index need of a manifest is read here from its canonical form, whose
+keys stand in one order without white space, so that nothing heavy is loaded for it.
 """
 
 import hashlib
@@ -13,12 +15,19 @@ from typing import NamedTuple
 
 from modelseal import fileio
 from modelseal.errors import FormatError, OverwriteError, StoreDamagedError, UnknownRevisionError
+from modelseal.oms import outline as bundles
 from modelseal.store import Entry, layout
 
 LIMIT = 256 << 20
 """Bytes; as for any manifest."""
 
 SUFFIX = ".json"
+
+UNVERSIONED = "0.0.0"
+"""The version of what has none, all bundles among it that nobody gave one to here."""
+
+UNKNOWN = "-1"
+"""In place of a size that a bundle doesn't say."""
 
 _HINT = "'modelseal fsck' says what else is"
 _SHARD_DIGITS = 2
@@ -41,7 +50,10 @@ _FRAME = len('{"path":"","sha256_hash":"","size_bytes":}') + 64
 
 
 class Outline(NamedTuple):
-    """What a signed manifest says, without its files. size: bytes in all."""
+    """What a signed manifest says, without its files; empty is what a bundle doesn't.
+
+    size: bytes in all.
+    """
 
     name: str
     version: str
@@ -133,19 +145,76 @@ def strangers(root: str) -> Iterator[str]:
                 yield os.path.join("manifests", shard, name).rstrip("/")
 
 
+def is_bundle(data: bytes) -> bool:
+    """Whether these are a bundle's bytes, and not a manifest's."""
+    return bundles.is_bundle(data)
+
+
+def bundle(data: bytes) -> bundles.Outline:
+    """What a bundle's bytes say. Raises StoreDamagedError."""
+    try:
+        return bundles.read(data)
+    except FormatError as err:
+        raise StoreDamagedError(f"a bundle is damaged: {err}", hint=_HINT) from None
+
+
 def outline(data: bytes) -> Outline:
-    """What canonical bytes say beside their files. Raises StoreDamagedError."""
+    """What a seal's bytes say beside their files. Raises StoreDamagedError."""
+    if is_bundle(data):
+        said = bundle(data)
+        return Outline(said.name, UNVERSIONED, "", "", "", said.size or 0)
     return _outline(*_parts(data))
 
 
 def entries(data: bytes) -> list[Entry]:
-    """The files that canonical bytes name, in their order. Raises StoreDamagedError."""
-    return [Entry(path, int(size), digest) for path, digest, size in rows(data)]
+    """The files that a seal's bytes name, in their order.
+
+    Raises StoreDamagedError; FormatError for a bundle that names them by other digests.
+    """
+    if is_bundle(data) and not (said := bundle(data)).form.plain:
+        raise FormatError(
+            f"'{said.name}' was sealed by {said.form}, not by SHA-256",
+            hint="'modelseal show' lists the digests, 'modelseal verify' compares them",
+        )
+    return [
+        Entry(path, None if size == UNKNOWN else int(size), digest)
+        for path, digest, size in rows(data)
+    ]
 
 
 def rows(data: bytes) -> list[tuple[str, str, str]]:
-    """The same as bare tuples: path, SHA-256 in hex, size in digits."""
+    """The same as bare tuples: path, SHA-256 in hex, size in digits or UNKNOWN.
+
+    Of a bundle only those files whose SHA-256 it tells.
+    """
+    if is_bundle(data):
+        return [
+            (path, digest, UNKNOWN if size is None else str(size))
+            for path, digest, size in bundle(data).sha256()
+        ]
     return _rows(_parts(data)[1])
+
+
+def contents(data: bytes) -> tuple[bundles.Form, dict[str, str]]:
+    """Path → digest in hex of every file, and by which digests; others are condensed."""
+    if not is_bundle(data):
+        return bundles.Form(), {path: digest for path, digest, _ in rows(data)}
+    said = bundle(data)
+    return said.form, {file.path: digest_of(file, said.form) for file in said.files}
+
+
+def digest_of(file: bundles.File, form: bundles.Form) -> str:
+    """What stands for a bundle's file, in hex: its SHA-256, or what its digests condense to."""
+    if form.plain:
+        return file.digests[0]
+    return form.condense(map(bytes.fromhex, file.digests)).hex()
+
+
+def paths(data: bytes) -> list[str]:
+    """The paths that a seal's bytes name. Raises StoreDamagedError."""
+    if is_bundle(data):
+        return [file.path for file in bundle(data).files]
+    return [path for path, _, _ in rows(data)]
 
 
 def _parts(data: bytes) -> tuple[re.Match[str], str, re.Match[str]]:

@@ -10,24 +10,42 @@ from typing import NamedTuple
 
 from modelseal import fileio
 from modelseal.errors import StoreError
-from modelseal.store import Ref, Seal, Store, index, layout, log, refs, verified
+from modelseal.store import Ref, Seal, Store, index, layout, log, manifests, refs, verified
 
 _IDS = re.compile(rb"[0-9a-f]{64}")
 _TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})")
 
 
 class Known(NamedTuple):
-    """What a good manifest says, as far as the rest of the store has to agree with it."""
+    """What a good manifest says, as far as the rest of the store has to agree with it.
+
+    None and an empty `signed_at`: what a bundle doesn't say, and only the log, or a ref, knows.
+    """
 
     name: str
-    version: str
-    signer_id: str
+    version: str | None
+    signer_id: str | None
     files: int
-    size: int
+    size: int | None
     signed_at: str
 
 
 Good = Mapping[str, Known]
+
+
+def agrees(seal: Seal, known: Known) -> bool:
+    """Whether a line of the log says what its manifest says."""
+    said = (seal.name, seal.version, seal.signer_id, seal.files, seal.size)
+    return all(each in (None, word) for each, word in zip(known[:5], said, strict=True))
+
+
+def version_of(word: str, known: Known) -> str | None:
+    """The version that a ref's file name stands for, None where it isn't the manifest's."""
+    if known.version is not None:
+        return known.version if word == layout.file_name(known.version) else None
+    with suppress(ValueError):
+        return layout.decode(word)
+    return None
 
 
 def mend(store: Store, good: Good) -> None:
@@ -35,8 +53,12 @@ def mend(store: Store, good: Good) -> None:
     _frame(store.path)
     seals, whole = _seals(store, good)
     _refs(store, good, seals)
-    logged = {seal.id for seal in seals}
-    lost = [_from_manifest(ref.id, good) for ref in _good_refs(store, good) if ref.id not in logged]
+    logged = {(seal.name, seal.version, seal.id) for seal in seals}
+    lost = [
+        _from_manifest(ref.id, good, ref.version)
+        for ref in _good_refs(store, good)
+        if (ref.name, ref.version, ref.id) not in logged
+    ]
     if lost or not whole:
         _rewrite_log(store, good, seals, lost)
     _verified(store.path)
@@ -66,6 +88,7 @@ def _frame(root: str) -> None:
 def _seals(store: Store, good: Good) -> tuple[list[Seal], bool]:
     """What the log says, oldest first, and whether it needs no repair."""
     path = os.path.join(store.path, "log")
+    versions = {ref.id: ref.version for ref in _good_refs(store, good)}
     seals = []
     whole = os.path.lexists(path)
     with suppress(StoreError, OSError):
@@ -74,7 +97,7 @@ def _seals(store: Store, good: Good) -> tuple[list[Seal], bool]:
             agreed = seal is not None and _agrees(seal, good)
             whole = whole and ended and (agreed or (seal is not None and seal.id not in good))
             if seal is None or not (agreed or seal.id not in good):
-                seal = _salvage(line, store.root, good)
+                seal = _salvage(line, store.root, good, versions)
             if seal is not None:
                 seals.append(seal)
         return seals[::-1], whole
@@ -83,31 +106,41 @@ def _seals(store: Store, good: Good) -> tuple[list[Seal], bool]:
 
 def _agrees(seal: Seal, good: Good) -> bool:
     known = good.get(seal.id)
-    said = (seal.name, seal.version, seal.signer_id, seal.files, seal.size)
-    return known is not None and known[:5] == said
+    return known is not None and agrees(seal, known)
 
 
-def _salvage(line: bytes, root: str, good: Good) -> Seal | None:
+def _salvage(line: bytes, root: str, good: Good, versions: Mapping[str, str]) -> Seal | None:
     """A damaged line as the manifest has it, with what of time and place can still be read."""
     named = [found.decode() for found in _IDS.findall(line) if found.decode() in good]
     if not named:
         return None
-    seal = _from_manifest(named[0], good)
+    seal = _from_manifest(named[0], good, versions.get(named[0], manifests.UNVERSIONED))
     words = line.decode("ascii", "replace").split(" ")
     body = " ".join(words[:-1])
     fixed = (
         log.parse(log.signed_line(body.split(" ")).rstrip(b"\n"), root) if body.isascii() else None
     )
+    if fixed is not None and fixed.id == seal.id and _agrees(fixed, good):
+        return fixed
     if fixed is not None:
         seal = seal._replace(sealed_at=fixed.sealed_at, directory=fixed.directory)
     return seal
 
 
-def _from_manifest(id_: str, good: Good) -> Seal:
+def _from_manifest(id_: str, good: Good, version: str) -> Seal:
+    """version: of a bundle, which doesn't say it."""
     known = good[id_]
     found = _TIME.match(known.signed_at)
-    at = f"{found[1]}Z" if found else log.now()
-    return Seal(id_, known.name, known.version, known.signer_id, known.files, known.size, at, "")
+    return Seal(
+        id_,
+        known.name,
+        version if known.version is None else known.version,
+        known.signer_id or "",
+        known.files,
+        known.size or 0,
+        f"{found[1]}Z" if found else log.now(),
+        "",
+    )
 
 
 def _refs(store: Store, good: Good, seals: list[Seal]) -> None:
@@ -133,8 +166,11 @@ def _good_refs(store: Store, good: Good) -> list[Ref]:
         with suppress(StoreError, OSError):
             id_ = refs.read(os.path.join(store.path, "refs", top, word)) if word else None
             known = good.get(id_ or "")
-            if id_ and known and top == layout.file_name(known.name):
-                found.append(Ref(known.name, known.version, id_))
+            if known is None:
+                continue
+            version = known.version or version_of(word, known)
+            if id_ and version is not None and top == layout.file_name(known.name):
+                found.append(Ref(known.name, version, id_))
     return found
 
 
@@ -143,7 +179,8 @@ def _rewrite_log(store: Store, good: Good, seals: list[Seal], lost: list[Seal]) 
     path = os.path.join(store.path, "log")
 
     def signed_at(seal: Seal) -> str:
-        return good[seal.id].signed_at if seal.id in good else seal.sealed_at
+        known = good.get(seal.id)
+        return (known and known.signed_at) or seal.sealed_at
 
     merged = list(seals)
     for seal in lost:

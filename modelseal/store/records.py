@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 
 class Seal(NamedTuple):
-    """One line of the log: a signed manifest that was put into the store.
+    """One line of the log: a signed manifest or a bundle that was put into the store.
 
-    id: 64 hex digits, the SHA-256 of the signed manifest's canonical bytes.
+    id: 64 hex digits, the SHA-256 of the signed manifest's canonical bytes, or of the bundle's.
+    version: of a bundle what its ref says, since it has none itself.
+    signer_id: of a bundle its certificate's name, or its key's fingerprint; empty if unknown.
     files, size: how many files it names, and their bytes in all.
     sealed_at: when it came into the store, UTC, as `2024-01-31T12:00:00Z`.
     directory: absolute path of the model; empty if unknown.
@@ -50,19 +52,23 @@ class Digest(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Where a content was sealed: `path` in the model of seal `id`. size: bytes."""
+    """Where a content was sealed: `path` in the model of seal `id`.
+
+    size: bytes; None where a bundle doesn't say.
+    """
 
     id: str
     name: str
     version: str
     path: str
-    size: int
+    size: int | None
 
 
 class Change(NamedTuple):
     """A path of a model that isn't as sealed.
 
-    expected, actual: SHA-256 in hex; None where there is none on that side.
+    expected, actual: SHA-256 in hex; None where there is none on that side, and where a bundle
+    names files by other digests.
     note: what stands there, if it is no regular file, or the two sizes.
     """
 

@@ -35,6 +35,14 @@ _SECOND_NS = 1_000_000_000
 NONE = index.Tree(b"", b"", b"", b"")
 
 
+def condensed(directory: str) -> str:
+    """The row beside a directory's own, for bundles whose digests are no SHA-256 of files.
+
+    In it what a file's digests condense to stands in the place of its SHA-256.
+    """
+    return f"{directory}\0oms"  # as no directory is called
+
+
 def load(root: str, directory: str) -> index.Tree:
     """What is cached of a directory; nothing where that isn't whole."""
     opened = index.read(root)
@@ -87,8 +95,11 @@ class StatCache:
         *,
         seal: str = "",
         sealed: Mapping[str, bytes] | None = None,
+        condensed_alone: bool = False,
     ) -> None:
         """Remember digests of files that were hashed after this object was made.
+
+        condensed_alone: they are of no use but to a seal by the same digests.
 
         seal, sealed: the id of a manifest and its SHA-256 by path, if it was made of these files:
         the next `status` need not read it then.
@@ -103,7 +114,8 @@ class StatCache:
         plain = digests
         if len(self._plain) != len(digests):
             plain = {path: digests[path] for path in self._plain if path in digests}
-        place = (self._root, self._directory)
+        row = condensed(self._directory) if condensed_alone else self._directory
+        place = (self._root, row)
         save(*place, self._cached, self._known, plain, self._taken_at, content)
 
 
@@ -252,9 +264,8 @@ def prune(root: str, opened: index.Index) -> int:
             dropped += 1
             continue
         paths = cached.paths.split(b"\0") if cached.paths else []  # UTF-8, or somebody's garbage
-        keep = [
-            number for number, path in enumerate(paths) if _is_there(os.path.join(directory, path))
-        ]
+        top = directory.partition(b"\0")[0]
+        keep = [number for number, path in enumerate(paths) if _is_there(os.path.join(top, path))]
         if len(keep) == len(paths):
             continue
         dropped += len(paths) - len(keep)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from modelseal import fileio, paths, tree
 from modelseal.errors import ModelError, ModelSealError
+from modelseal.oms import outline
 from modelseal.store import Change, Digest, Seal, Status, index, manifests, statcache
 
 TYPE_CHECKING = False
@@ -18,8 +19,40 @@ if TYPE_CHECKING:
 _POINTER = "git-lfs pointer"
 
 
+class Subject:
+    """What a seal names, and what it says of looking for it.
+
+    form: by which digests; those in `files` are condensed where it isn't plain.
+    files: path → digest in hex and size, as `manifests.rows` has it.
+    overlook: left out as long as nothing there is sealed.
+    follow_symlinks: whether links that stay inside the model are files.
+    """
+
+    def __init__(self, data: bytes, directory: str) -> None:
+        self.form = outline.Form()
+        self.overlook: frozenset[str] = frozenset()
+        self.follow_symlinks = False
+        self.files: _Sealed = {}
+        if not manifests.is_bundle(data):
+            self.files = {path: (digest, size) for path, digest, size in manifests.rows(data)}
+            return
+        said = manifests.bundle(data)
+        self.form, self.follow_symlinks = said.form, said.allow_symlinks
+        for file in said.files:
+            size = manifests.UNKNOWN if file.size is None else str(file.size)
+            path = file.path
+            if said.alone and not os.path.isdir(directory):
+                path = os.path.basename(directory)
+            self.files[path] = (manifests.digest_of(file, said.form), size)
+        named = paths.parents(self.files) | self.files.keys()
+        self.overlook = said.ignore_paths - tree.ROOT_EXCLUSIONS - named
+
+
 class Walk:
-    """A directory as it is now, beside what is cached of it."""
+    """A directory, or the one file that a model is, as it is now, beside what is cached of it.
+
+    follow_symlinks: take links as files. stay_inside: those alone that don't leave the model.
+    """
 
     def __init__(
         self,
@@ -30,15 +63,23 @@ class Walk:
         ignore: Collection[str],
         follow_symlinks: bool,
         fork: bool,
+        stay_inside: bool = False,
+        alone: bool = False,
     ) -> None:
         self.directory = directory
         self.taken_at = time.time_ns()
-        self.tree = tree.walk(
-            directory, exclude=exclude, ignore=ignore, follow_symlinks=follow_symlinks
-        )
+        self.top = directory
+        if alone and os.path.lexists(directory) and not os.path.isdir(directory):
+            self.top, self.tree = tree.alone(directory, follow_symlinks=follow_symlinks)
+        else:
+            self.tree = tree.walk(
+                directory, exclude=exclude, ignore=ignore, follow_symlinks=follow_symlinks
+            )
+        if stay_inside:
+            tree.turn_back(self.tree)
         tree.leave_out_cosignatures(self.tree, directory)
         self._cached = cached
-        self._stats = statcache.measure(directory, self.tree.files, fork=fork)
+        self._stats = statcache.measure(self.top, self.tree.files, fork=fork)
 
     def is_as_cached(self) -> bool:
         """Whether every file there is has its row, and no row is without its file."""
@@ -78,7 +119,13 @@ def compare(
             raise ModelError(f"model directory '{os.fspath(model_dir)}' {kind}")
         return Status(directory, None, [], [], [], [], 0, 0, [])
     data = manifests.read(root, seal.id)
-    cached = statcache.load(root, directory)
+    bundle = manifests.is_bundle(data)
+    row = directory
+    cached = statcache.load(root, row)
+    if bundle and cached.seal != bytes.fromhex(seal.id):
+        other = statcache.load(root, statcache.condensed(directory))
+        if other.seal == bytes.fromhex(seal.id):
+            row, cached = statcache.condensed(directory), other
     plain = not (ignore_paths or follow_symlinks or manifest_path)
     walk = None
     if plain and cached.seal == bytes.fromhex(seal.id):
@@ -90,31 +137,37 @@ def compare(
             ignore=(),
             follow_symlinks=False,
             fork=fork,
+            alone=bundle,
         )
         if walk.is_as_cached():
             return Status(directory, seal, [], [], [], [], seal.files, 0, [])
-    rows = manifests.rows(data)
-    sealed: _Sealed = {path: (digest, size) for path, digest, size in rows}
+    said = Subject(data, directory)
+    sealed = said.files
+    wanted = directory if said.form.plain else statcache.condensed(directory)
+    if row != wanted:
+        row, cached, walk = wanted, statcache.load(root, wanted), None
     exclude = _exclusions(directory, manifest_path)
     named = _named(exclude, sorted(sealed))
     ignore = {paths.normalise(path) for path in ignore_paths}
-    if walk is None or named:
+    if walk is None or named or bundle:
         walk = Walk(
             directory,
             cached,
             exclude=exclude - named,
-            ignore=ignore,
-            follow_symlinks=follow_symlinks,
+            ignore=ignore | said.overlook,
+            follow_symlinks=follow_symlinks or said.follow_symlinks,
+            stay_inside=said.follow_symlinks and not follow_symlinks,
             fork=fork,
+            alone=bundle,
         )
     known = walk.known()
-    hasher = _Hasher(directory, walk.tree.links, jobs, fork, progress)
-    status, hashed = _differences(seal, sealed, walk, known, ignore, named, hasher)
+    hasher = _Hasher(walk.top, walk.tree.links, said.form, jobs, fork, progress)
+    status, hashed = _differences(seal, said, walk, known, ignore, named, hasher)
     if hashed or (status.clean and plain and not named):
         ordered = sorted(sealed)
         digests = bytes.fromhex("".join([sealed[path][0] for path in ordered]))
         content = statcache.Sealed(seal.id, ordered, digests) if plain and not named else None
-        statcache.save(root, directory, cached, known, hashed, walk.taken_at, content)
+        statcache.save(root, row, cached, known, hashed, walk.taken_at, content)
     return status
 
 
@@ -125,17 +178,20 @@ class _Hasher:
         self,
         directory: str,
         links: Collection[str],
+        form: outline.Form,
         jobs: int,
         fork: bool,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self._directory = directory
         self._links = links
+        self._form = form
         self._jobs = jobs
         self._fork = fork
         self._progress = progress
 
     def run(self, files: list[str]) -> "dict[str, FileDigest | ModelSealError]":
+        """The digest of each file, in the place of its SHA-256 what others condense to."""
         if not files:
             return {}
         from modelseal import hashing
@@ -144,22 +200,37 @@ class _Hasher:
             self._directory,
             files,
             links=self._links,
+            algorithms=(self._form.algorithm,),
+            shard_size=self._form.shard_size,
             jobs=self._jobs,
             fork=self._fork,
             progress=self._progress,
         )
-        return dict(zip(files, outcomes, strict=True))
+        return dict(zip(files, map(self._condense, outcomes), strict=True))
+
+    def _condense(self, outcome: "FileDigest | ModelSealError") -> "FileDigest | ModelSealError":
+        if self._form.plain or isinstance(outcome, ModelSealError):
+            return outcome
+        return outcome._replace(sha256=condense(self._form, outcome))
+
+
+def condense(form: outline.Form, outcome: "FileDigest") -> bytes:
+    """What stands for a file that was digested as a bundle digests files."""
+    if form.shard_size:
+        return form.condense(outcome.shards)
+    return form.condense([outcome.digest(form.algorithm)])
 
 
 def _differences(
     seal: Seal,
-    sealed: "_Sealed",
+    said: Subject,
     walk: Walk,
     known: Mapping[str, Digest],
     ignore: Collection[str],
     named: Collection[str],
     hasher: _Hasher,
 ) -> "tuple[Status, dict[str, FileDigest]]":
+    sealed = said.files
     found, sizes = walk.tree, walk.sizes()
     present = set(found.files)
     odd = {item.path: _describe(item) for item in found.irregular}
@@ -179,7 +250,7 @@ def _differences(
             missing.append(Change(path, expected))
         elif path in known:
             altered += _altered(path, expected, size, known[path])
-        elif sizes.get(path, int(size)) != int(size):
+        elif size != manifests.UNKNOWN and sizes.get(path, int(size)) != int(size):
             note = f"{sizes[path]:,} bytes, sealed as {int(size):,}"
             altered.append(Change(path, expected, None, note))
         else:
@@ -197,6 +268,13 @@ def _differences(
     below = {path for path in named if path in tree.EXCLUDED_DIRECTORIES}
     unsigned = [Change(path) for path in found.files if path not in sealed]
     unsigned += [Change(path, note=note) for path, note in odd.items() if path not in sealed]
+    if said.form.shard_size:  # an empty file has no shard, so that nobody can sign it
+        unsigned = [item for item in unsigned if item.note or sizes.get(item.path) != 0]
+    if not said.form.plain:  # what digests condense to is for comparing alone
+        altered, missing, errors = (
+            [change._replace(expected=None, actual=None) for change in changes]
+            for changes in (altered, missing, errors)
+        )
     status = Status(
         walk.directory,
         seal,
@@ -228,7 +306,7 @@ def _altered(
     digest = actual.sha256.hex()
     if digest == expected:
         return []
-    if not note and actual.size != int(size):
+    if not note and size != manifests.UNKNOWN and actual.size != int(size):
         note = f"{actual.size:,} bytes, sealed as {int(size):,}"
     return [Change(path, expected, digest, note)]
 

@@ -149,10 +149,8 @@ def _print(judgements: "Sequence[Judgement]", *, quiet: bool) -> None:
 
 def _signed(report: "Report") -> str:
     manifest = report.manifest
-    return (
-        f"{manifest.model_name} v{manifest.model_version}, {report.checked:,} files, "
-        f"signed by {report.signer_id}"
-    )
+    version = f" v{manifest.model_version}" if manifest.model_version else ""
+    return f"{manifest.model_name}{version}, {report.checked:,} files, signed by {report.signer_id}"
 
 
 def _where(places: "Sequence[Place]") -> str:
