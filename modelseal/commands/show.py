@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Show one sealed model: what its manifest says, and when and where it was sealed. REV is NAME (its
-latest seal), NAME@VERSION, 4 or more digits of an id, or the path of a signed manifest. Nothing is
-verified: 'modelseal verify' does that."""
+latest seal), NAME@VERSION, 4 or more digits of an id, or the path of a signed manifest or a bundle.
+Nothing is verified: 'modelseal verify' does that."""
 
 EXAMPLES = """\
 modelseal show my-classifier
