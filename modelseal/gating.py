@@ -15,7 +15,6 @@ from modelseal import (
     lfs,
     manifestfiles,
     opening,
-    paths,
     pushed,
     tree,
 )
@@ -28,7 +27,7 @@ from modelseal.errors import (
     ModelSealError,
     Reason,
 )
-from modelseal.oms import bundle, statement, terms
+from modelseal.oms import bundle, statement
 from modelseal.oms.statement import Statement
 from modelseal.structs import DOCUMENT_LIMIT, Cosignatures, Signature, SignedManifest
 from modelseal.verifying import ModelVerifier
@@ -245,7 +244,7 @@ class _Judge:
         form = (stated.algorithm, stated.shard_size) if stated else ("sha256", 0)
         outcomes = self._push.digests(oids, self._tick, algorithm=form[0], shard_size=form[1])
         if stated:
-            _overlook(contents.found, stated)
+            opening.overlook(contents.found, stated)
         comparing.enter(report, contents.found, outcomes, named=named)
         if stated and stated.shard_size:
             # An empty file has no shard, so that nobody can sign it.
@@ -278,16 +277,6 @@ class _Judge:
             there = data.replace(b"\n", b"\r\n")
             if hashlib.sha256(there).hexdigest() == item.expected:
                 report.altered[index] = item._replace(note=_NOTE_LINES)
-
-
-def _overlook(found: tree.Tree, stated: Statement) -> None:
-    """Leave out what a bundle says its signer left out, as long as nothing there is signed."""
-    named = {file.path for file in stated.files}
-    left = statement.IGNORED | terms.inside(stated.ignore_paths)
-    left = left - named - paths.parents(named) - tree.ROOT_EXCLUSIONS
-    found.ignored = sorted(path for path in found.files if paths.is_below(path, left))
-    found.files = [path for path in found.files if not paths.is_below(path, left)]
-    found.irregular = [odd for odd in found.irregular if not paths.is_below(odd.path, left)]
 
 
 def shown(path: bytes) -> str:

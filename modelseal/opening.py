@@ -14,6 +14,7 @@ from modelseal import (
     keyless,
     keys,
     manifestfiles,
+    paths,
     tree,
 )
 from modelseal.comparing import check_files
@@ -121,6 +122,16 @@ def naming(path: fileio.Location | None) -> Iterator[None]:
     except FormatError as err:
         name = "standard input" if path is None else os.fspath(path)
         raise FormatError(f"malformed bundle '{name}': {err}", hint=err.hint) from None
+
+
+def overlook(found: tree.Tree, stated: Statement) -> None:
+    """Leave out what a bundle says its signer left out, as long as nothing there is signed."""
+    named = {file.path for file in stated.files}
+    left = statement.IGNORED | terms.inside(stated.ignore_paths)
+    left = left - named - paths.parents(named) - tree.ROOT_EXCLUSIONS
+    found.ignored = sorted(path for path in found.files if paths.is_below(path, left))
+    found.files = [path for path in found.files if not paths.is_below(path, left)]
+    found.irregular = [odd for odd in found.irregular if not paths.is_below(odd.path, left)]
 
 
 def _check_signature(

@@ -103,6 +103,19 @@ def test_they_verify_ours(
     assert theirs(*verify) != 0
 
 
+def test_a_store_in_the_model_is_none_of_it_to_them(
+    run: Run, theirs: Theirs, model: Path, material: Path
+) -> None:
+    sign = ("sign", "--format", "oms", "--model-dir", model, "--key", material / "key.pem")
+    assert run(*sign).code == 0
+    assert (model / ".modelseal" / "log").exists()
+    bundle, public = model / "model.sig", material / "pub.pem"
+    verify = ("verify", "key", model, "--signature", bundle, "--public_key", public)
+    assert theirs(*verify) == 0
+    assert run("status", model).code == 0  # which writes to the store
+    assert theirs(*verify) == 0
+
+
 @pytest.mark.parametrize("method", ["key", "certificate"])
 def test_we_verify_theirs(
     run: Run, theirs: Theirs, model: Path, material: Path, method: str

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from modelseal.errors import (
 )
 from modelseal.oms import bundle, outline, statement
 from modelseal.store import Entry, Ref, Seen, Store
+from modelseal.store.log import format_line
 from tests.conftest import VECTORS, Keys, Result
 from tests.forging import CODE_SIGNING, certify, private_pem
 from tests.sealed import age, seal_of
@@ -125,6 +127,75 @@ def test_what_digests_condense_to_is_of_one_form_alone() -> None:
     made = {outline.Form(*form).condense(digests) for form in forms}
     assert len(made) == len(forms)
     assert hashlib.sha256(bytes(32)).digest() not in made
+
+
+def _hash_type(said: Any) -> None:
+    said["predicate"]["serialization"]["hash_type"] = "md5"
+
+
+def _shard_size(said: Any) -> None:
+    said["predicate"]["serialization"]["shard_size"] = -1
+
+
+def _infinite(said: Any) -> None:
+    said["predicate"]["serialization"]["shard_size"] = float("inf")
+
+
+def _path(said: Any) -> None:
+    said["predicate"]["resources"][0]["name"] = ["config.json"]
+
+
+def _surrogate(said: Any) -> None:
+    said["predicate"]["resources"][0]["name"] = "\ud800"
+
+
+def _digest(said: Any) -> None:
+    said["predicate"]["resources"][0]["digest"] = "no digest"
+
+
+def _name(said: Any) -> None:
+    said["subject"][0]["name"] = None
+
+
+def _ignored(said: Any) -> None:
+    said["predicate"]["serialization"]["ignore_paths"] = [7]
+
+
+def _predicate(said: Any) -> None:
+    said["predicate"] = []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_hash_type, _shard_size, _infinite, _path, _surrogate, _digest, _name, _ignored, _predicate],
+)
+def test_somebodys_store_may_hold_anything(
+    sign: Sign, model: Path, run: Run, change: Callable[[Any], None]
+) -> None:
+    """Well named, logged and named by its ref: that it is no bundle must be said all the same."""
+    data = sign()
+    said = json.loads(data)
+    stated = json.loads(base64.b64decode(said["dsseEnvelope"]["payload"]))
+    change(stated)
+    payload = base64.b64encode(json.dumps(stated).encode()).decode()
+    said["dsseEnvelope"]["payload"] = payload
+    bad = json.dumps(said).encode()
+    store = Store.open(model)
+    path = Path(store.path, "manifests", id_of(bad)[:2], f"{id_of(bad)[2:]}.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(bad)
+    (seal,) = store.log()
+    Path(store.path, "log").write_bytes(format_line(seal._replace(id=id_of(bad)), store.root))
+    Path(store.path, "refs", "model", "0.0.0").write_text(f"{id_of(bad)}\n")
+    Path(store.path, "index.db").unlink()
+    for command in (["status", model], ["ls", "model"], ["show", "model"], ["verify", "model"]):
+        done = run(*command, *([] if command[0] == "status" else ["--store", model]))
+        assert (done.code, done.out) == (1, ""), command
+        assert done.err.startswith("error: ")
+    assert run("log", "--store", model).code == 0
+    assert run("identify", model / "config.json", "--store", model).code == 2
+    done = run("fsck", "--store", model)
+    assert (done.code, id_of(bad) in done.out) == (1, True)
 
 
 # Versions.

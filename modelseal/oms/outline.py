@@ -93,8 +93,10 @@ def read(data: bytes) -> Outline:
 def _outline(said: "dict[str, Any]") -> Outline:
     serialization = said["predicate"]["serialization"]
     shard_size = int(serialization.get("shard_size") or 0)
-    form = Form(terms.algorithm(serialization["hash_type"], shard_size) or "", shard_size)
-    named = [(each["name"], each["digest"]) for each in said["predicate"]["resources"]]
+    algorithm = terms.algorithm(serialization["hash_type"], shard_size)
+    if algorithm is None or shard_size < 0:
+        raise ValueError
+    named = [(_text(each["name"]), each["digest"]) for each in said["predicate"]["resources"]]
     if shard_size:
         from modelseal.oms import shards
 
@@ -102,17 +104,28 @@ def _outline(said: "dict[str, Any]") -> Outline:
         files = [File(path, digests, size) for path, (size, digests) in whole.items()]
     else:
         files = [File(path, (digest,)) for path, digest in named]
-    for file in files:
-        bytes.fromhex("".join(file.digests))
     return Outline(
-        said["subject"][0]["name"],
-        form,
-        files,
+        _text(said["subject"][0]["name"]),
+        Form(algorithm, shard_size),
+        _checked(files),
         terms.IGNORED | terms.inside(serialization.get("ignore_paths") or ()),
         bool(serialization["allow_symlinks"]),
     )
 
 
 def _old(said: "dict[str, Any]") -> Outline:
-    files = [File(each["name"], (each["digest"][_SHA256],)) for each in said["subject"]]
-    return Outline("", Form(), files)
+    files = [File(_text(each["name"]), (each["digest"][_SHA256],)) for each in said["subject"]]
+    return Outline("", Form(), _checked(files))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    value.encode()  # raises a ValueError for what UTF-8 can't say
+    return value
+
+
+def _checked(files: list[File]) -> list[File]:
+    for file in files:
+        bytes.fromhex("".join(file.digests))
+    return files
