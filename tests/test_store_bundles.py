@@ -479,6 +479,7 @@ def test_a_damaged_line_keeps_what_can_be_read(sign: Sign, model: Path) -> None:
 
 
 def test_gc_keeps_what_is_named(sign: Sign, model: Path) -> None:
+    age(model)  # or there would be nothing in the stat cache
     first, second = sign("--model-version", "1.0"), sign("--shard-size", "1000")
     store = Store.open(model)
     collected = store.gc()
