@@ -192,5 +192,12 @@ def test_without_what_a_method_needs(adapter: Adapter, simple: Path, tmp_path: P
 
 def test_it_can_be_called_by_its_path() -> None:
     assert os.access(ADAPTER, os.X_OK)
-    done = subprocess.run([ADAPTER, "verify-model", "--help"], capture_output=True, text=True)
+    # By its first line: the first python3 of PATH, which is the one under test.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [ADAPTER, "verify-model", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path},
+    )
     assert "--ignore-unsigned-files" in done.stdout
