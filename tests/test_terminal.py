@@ -275,3 +275,14 @@ def test_quiet_is_without_progress_and_answer(
         args += ["--model-dir", str(long_model), "--jobs", "1"]
     code, text = finish(spawn(*args, "--quiet", cwd=tmp_path))
     assert (code, text) == (0, "")
+
+
+def test_quiet_is_quiet_about_a_bundle_too(
+    long_model: Path, ecdsa_keys: Keys, tmp_path: Path
+) -> None:
+    where = ["--model-dir", str(long_model), "--jobs", "1"]
+    sign = ["sign", "--format", "oms", "--output", "m.sig", "--key", str(ecdsa_keys.private)]
+    command = [sys.executable, "-m", "modelseal", *sign, *where, "--no-store"]
+    subprocess.run(command, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    verify = ["verify", "--manifest", "m.sig", "--key", str(ecdsa_keys.public), *where]
+    assert finish(spawn(*verify, "--quiet", cwd=tmp_path)) == (0, "")

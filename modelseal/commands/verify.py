@@ -151,7 +151,7 @@ def _check_bundle(
     from modelseal import opening
 
     _refuse(args, ("precheck", "no_rollback"), "for manifests, this is an OMS bundle")
-    with output.progress("hashing") as progress:
+    with output.progress("hashing", quiet=args.quiet) as progress:
         return opening.verify_model(
             args.model_dir,
             data,
