@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,30 @@ def test_an_unfinished_store_is_none_and_init_finishes_it(tmp_path: Path) -> Non
     assert Store.open(tmp_path).fsck().findings == [
         finding for finding in Store.open(tmp_path).fsck().findings if finding.kind == "index"
     ]
+
+
+@pytest.mark.parametrize("sign_of_use", ["lock", "index.db", "log"])
+def test_a_store_that_another_finishes_while_we_look_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign_of_use: str
+) -> None:
+    """Ours finds no format; the other makes the store and writes into it; then ours looks on."""
+    (tmp_path / "other").mkdir()
+    other = Store.init(tmp_path / "other").path
+    path = tmp_path / ".modelseal"
+    path.mkdir()
+    read, looks = layout.read_small, []
+
+    def slowly(of: str) -> bytes | None:
+        data = read(of)
+        if not looks:
+            shutil.copytree(other, path, dirs_exist_ok=True)
+            path.joinpath(sign_of_use).write_bytes(b"x")
+        looks.append(data)
+        return data
+
+    monkeypatch.setattr(layout, "read_small", slowly)
+    assert Store.init(tmp_path).path == str(path)
+    assert looks == [None, layout.FORMAT]
 
 
 def test_row_31_a_newer_format_is_refused_and_not_touched(tmp_path: Path) -> None:

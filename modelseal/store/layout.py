@@ -225,10 +225,11 @@ def _check_owner(path: str, info: os.stat_result) -> None:
 
 def _check_format(path: str, *, repairing: bool) -> bool:
     """Whether there is a store of our format; False for one that nobody finished making."""
-    try:
-        data = read_small(os.path.join(path, "format"))
-    except StoreDamagedError:
-        data = b""
+    data = _format(path)
+    if data is None:
+        if not _is_used(path):
+            return False
+        data = _format(path)  # whoever has used it meanwhile found it there
     if data == FORMAT:
         return True
     newer = _FORMAT(data or b"")
@@ -237,20 +238,30 @@ def _check_format(path: str, *, repairing: bool) -> bool:
             f"'{path}' has store format {int(newer[1])}; this version knows format 1",
             hint="use a newer modelseal",
         )
-    if data is None and not any(
-        os.path.lexists(os.path.join(path, n)) for n in ("lock", "index.db")
-    ):
-        used = any(_names(os.path.join(path, name)) for name in DIRECTORIES)
-        with suppress(OSError):
-            used = used or os.path.getsize(os.path.join(path, "log")) > 0
-        if not used:
-            return False
     if repairing:
         return True
     raise StoreDamagedError(
         f"'{os.path.join(path, 'format')}' is missing or damaged",
         hint="'modelseal fsck --repair' writes it anew",
     )
+
+
+def _format(path: str) -> bytes | None:
+    try:
+        return read_small(os.path.join(path, "format"))
+    except StoreDamagedError:
+        return b""
+
+
+def _is_used(path: str) -> bool:
+    """Whether something lies in a store that only comes into one that is finished."""
+    if any(os.path.lexists(os.path.join(path, name)) for name in ("lock", "index.db")):
+        return True
+    if any(_names(os.path.join(path, name)) for name in DIRECTORIES):
+        return True
+    with suppress(OSError):
+        return os.path.getsize(os.path.join(path, "log")) > 0
+    return False
 
 
 def _missing(directory: str) -> StoreMissingError:
