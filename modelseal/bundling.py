@@ -276,8 +276,7 @@ def _remember(
             for path, digest in digests.items()
             if digest.size or not form.shard_size
         }
-    sealed = {path: digest.sha256 for path, digest in digests.items()}
-    cache.update(digests, seal=seal, sealed=sealed, condensed_alone=not form.plain)
+    cache.update(digests, seal=seal, files=len(digests), condensed_alone=not form.plain)
 
 
 def _refuse_crumbs(found: Found, shard_size: int) -> None:

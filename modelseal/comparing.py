@@ -90,11 +90,13 @@ def enter(
         else:
             actual[path] = outcome
     unjudged = {*ignore, *report.unchecked, *(fault.path for fault in report.errors)}
-    expected = {
-        path: entry
-        for path, entry in signed.items()
-        if "." not in unjudged and not paths.is_below(path, unjudged)
-    }
+    expected = signed
+    if unjudged:
+        expected = {
+            path: entry
+            for path, entry in signed.items()
+            if "." not in unjudged and not paths.is_below(path, unjudged)
+        }
     _enter_difference(report, expected, actual, found, form, misfits)
     unsigned = (Unsigned(path) for path in found.files if path not in signed)
     odd = (
@@ -166,15 +168,13 @@ def _enter_difference(
     form: Form,
     misfits: Mapping[str, int],
 ) -> None:
+    content = {
+        path: (form.digests(digest), digest.size if form.sized else None)
+        for path, digest in actual.items()
+    }
     difference = diff.compare(
         {path: (entry.digests, entry.size_bytes) for path, entry in expected.items()},
-        {
-            **{path: ((), size) for path, size in misfits.items()},
-            **{
-                path: (form.digests(digest), digest.size if form.sized else None)
-                for path, digest in actual.items()
-            },
-        },
+        {**content, **{path: ((), size) for path, size in misfits.items()}},
     )
     hints = []
     for path in difference.altered:

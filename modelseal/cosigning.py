@@ -173,7 +173,7 @@ def _append(
         document = Cosignatures(
             manifest_sha256=hashlib.sha256(data).hexdigest(), signatures=[*there, made]
         )
-        fileio.write_atomic(path, document.model_dump_json(indent=2).encode() + b"\n")
+        fileio.write_atomic(path, document.pretty() + b"\n")
         fileio.sweep(path)
     return there
 

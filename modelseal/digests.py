@@ -66,7 +66,7 @@ def hash_small(
     shard_size: bytes after which a file is cut, each part with a digest; 0 for whole files.
     """
     answers: list[Answer] = []
-    digest_by = [_AT_ONCE[name] for name in algorithms]
+    digests_of = _at_once(algorithms, shard_size)
     count = 0
     for path in paths:
         try:
@@ -86,9 +86,7 @@ def hash_small(
                         data += more
                     if len(data) == size and not _has_moved(before, os.fstat(fd)):
                         word = "pointer" if lfs.is_pointer(data) else "digest"
-                        cut = _cut(data, shard_size) if shard_size else (data,)
-                        made = [digest(part) for part in cut for digest in digest_by]
-                        answer = (word, made, size, tree.stamp(before))
+                        answer = (word, digests_of(data), size, tree.stamp(before))
                         count += size
                     else:
                         answer = CHANGED
@@ -129,7 +127,7 @@ def hash_large(
             # A copy through the cache costs less than mapping pages, but for SHA-256's slow pace.
             feed = _feed_mapped if mapped and SHA256 in algorithms else _feed_pieces
             for start in range(begin, end, shard_size or size):
-                hashes = [_IN_PIECES[name]() for name in algorithms]
+                hashes = [_HASHES[name]() for name in algorithms]
                 stop = min(start + shard_size, end) if shard_size else end
                 if not feed(fd, start, stop, hashes, tick):
                     return [CHANGED]
@@ -196,7 +194,7 @@ class Stream:
 
     def __init__(self, algorithm: str, shard_size: int = 0) -> None:
         """shard_size: bytes; 0 for the whole."""
-        self._start = _IN_PIECES[algorithm]
+        self._start = _HASHES[algorithm]
         self._shard_size = shard_size
         self._room = shard_size
         self._hash = None if shard_size else self._start()
@@ -224,30 +222,28 @@ class Stream:
         return (*self._made, self._hash.digest()) if self._hash else tuple(self._made)
 
 
-def _blake3() -> _Hash:
+def _blake3(data: bytes = b"") -> _Hash:
     from blake3 import blake3
 
-    hash_: _Hash = blake3()
+    hash_: _Hash = blake3(data)
     return hash_
 
 
-def _blake3_at_once(data: bytes) -> bytes:
-    from blake3 import blake3
-
-    digest: bytes = blake3(data).digest()
-    return digest
-
-
-_IN_PIECES: Final[dict[str, Callable[[], _Hash]]] = {
+_HASHES: Final[dict[str, Callable[..., _Hash]]] = {
     SHA256: hashlib.sha256,
     BLAKE3: _blake3,
     BLAKE2B: hashlib.blake2b,
 }
-_AT_ONCE: Final[dict[str, Callable[[bytes], bytes]]] = {
-    SHA256: lambda data: hashlib.sha256(data).digest(),
-    BLAKE3: _blake3_at_once,
-    BLAKE2B: lambda data: hashlib.blake2b(data).digest(),
-}
+
+
+def _at_once(algorithms: Sequence[str], shard_size: int) -> Callable[[bytes], list[bytes]]:
+    """What makes the digests of a whole content: by each algorithm, of each shard if it is cut."""
+    hashes = [_HASHES[name] for name in algorithms]
+    if shard_size:
+        return lambda data: [
+            hash_(part).digest() for part in _cut(data, shard_size) for hash_ in hashes
+        ]
+    return lambda data: [hash_(data).digest() for hash_ in hashes]
 
 
 def _unreadable(err: OSError) -> Answer:

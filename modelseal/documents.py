@@ -47,10 +47,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         indent: blanks a level; None for one line.
         """
-        data = msgspec.json.encode(self)
-        if indent is not None:
-            data = msgspec.json.format(data, indent=indent)
-        return data.decode()
+        return (msgspec.json.encode(self) if indent is None else self.pretty(indent)).decode()
+
+    def pretty(self, indent: int = 2) -> bytes:
+        """The same as bytes of UTF-8, for a file that people look into."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=indent)
 
     def model_dump(self) -> dict[str, Any]:
         """The document as dicts, lists, strings, numbers and datetimes."""

@@ -64,7 +64,8 @@ class FileDigest(NamedTuple):
 
     def digest(self, algorithm: str) -> bytes:
         """The digest by one algorithm, of the whole file."""
-        return {SHA256: self.sha256, BLAKE3: self.blake3, BLAKE2B: self.blake2b}[algorithm]
+        digest: bytes = getattr(self, algorithm)  # the fields are called as their algorithms
+        return digest
 
 
 def usable_cpus() -> int:
@@ -196,6 +197,8 @@ class _Engine:
         self._fork = fork and workers.AVAILABLE
         self._executor = executor
         self._runner = Runner(jobs, progress, total)
+        if self._fork and BLAKE3 in algorithms:
+            import blake3  # noqa: F401 - once here, and not in every child
 
     def small(
         self,

@@ -55,8 +55,7 @@ def save(signed: SignedManifest, path: fileio.Location) -> None:
     Raises OverwriteError as `check_output`, OSError.
     """
     check_output(path)
-    data = signed.model_dump_json(indent=2).encode() + b"\n"
-    fileio.write_tidy(path, data, beside=side_path(path))
+    fileio.write_tidy(path, signed.pretty() + b"\n", beside=side_path(path))
 
 
 def check_output(

@@ -11,6 +11,7 @@ from modelseal.errors import ModelSealError, Reason
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from typing import Any, TextIO
 
@@ -72,7 +73,13 @@ def marked(tone: str, mark: str, text: str = "") -> None:
 
     tone: GOOD, BAD or DOUBTFUL.
     """
-    _write(f"{_toned(tone, mark, sys.stdout)}{printable(text)}\n")
+    marker(tone, mark)(text)
+
+
+def marker(tone: str, mark: str) -> "Callable[[str], None]":
+    """What writes such lines, for very many of them: it asks for colours only once."""
+    start = _toned(tone, mark, sys.stdout)
+    return lambda text: _write(f"{start}{printable(text)}\n")
 
 
 def _toned(tone: str, mark: str, stream: "TextIO | None") -> str:

@@ -121,9 +121,10 @@ def _print_signers(report: "Report") -> None:
 def _print_files(report: "Report", *, quiet: bool) -> None:
     altered = {item.path: item for item in report.altered}
     missing, passed = set(report.missing), set(report.passed)
+    passes = output.marker(output.GOOD, "  [OK]")
     for path in (entry.path for entry in report.manifest.files):
         if path in passed and not quiet:
-            output.marked(output.GOOD, "  [OK]", f" {path}")
+            passes(f" {path}")
         if path in missing:
             _print_missing(path)
         if path in altered:

@@ -170,7 +170,7 @@ class ModelSigner:
             store.check_version(
                 manifest.model_name,
                 manifest.model_version,
-                [(entry.path, entry.sha256_hash) for entry in manifest.files],
+                ((entry.path, entry.sha256_hash) for entry in manifest.files),
                 allow_version_reuse=allow_version_reuse,
             )
         signed = signatures.sign_manifest(
@@ -227,8 +227,7 @@ def _survey(
         cache = store.stat_cache(model_dir, found.files, links=found.links, fork=fork)
     known = _known(store, cache, algorithms) if store and cache and incremental else {}
     unknown = [path for path in found.files if path not in known]
-    digests: dict[str, Digest | hashing.FileDigest] = {**known}
-    entries = {path: _entry(path, digest) for path, digest in digests.items()}
+    entries = {path: _entry(path, digest) for path, digest in known.items()}
 
     def enter(index: int, outcome: hashing.FileDigest | ModelSealError) -> None:
         if isinstance(outcome, hashing.FileDigest):
@@ -238,15 +237,10 @@ def _survey(
         model_dir, unknown, links=found.links, algorithms=algorithms, each=enter, **how
     )
     read = _without_faults(unknown, outcomes)
-    digests |= read
-    if known:
-        digests = {path: digests[path] for path in found.files}
 
     def remember(seal: str) -> None:
         if cache is not None:
-            fresh = {path: digests[path] for path in unknown} if known else digests
-            sealed = {path: digest.sha256 for path, digest in digests.items()}
-            cache.update(fresh, seal=seal, sealed=sealed)
+            cache.update(read, seal=seal, files=len(found.files))
 
     blake3 = {path: digest.blake3 for path, digest in read.items() if digest.blake3}
     return _Survey([entries[path] for path in found.files], blake3, len(unknown), remember)

@@ -135,9 +135,9 @@ class ModelVerifier:
         if not report.signature_valid:
             return report
         _question_time(report, signed_manifest.manifest.created_at)
-        latest = True
+        news = False
         if store is not None:
-            latest = _ask_store(report, store, signed_manifest, no_rollback=no_rollback)
+            news = _ask_store(report, store, signed_manifest, no_rollback=no_rollback)
         if model_dir is not None:
             check_files(
                 report,
@@ -155,7 +155,7 @@ class ModelVerifier:
             if report.unsigned:
                 report.hints.append(hint_unsigned(report.unsigned))
         report.conclude()
-        if report.valid and latest and model_dir is not None and store is not None:
+        if report.valid and news and model_dir is not None and store is not None:
             # It serves the next check's warnings: a store that can't take it is no failure.
             with suppress(ModelSealError, OSError):
                 store.note_verified(signed_manifest)
@@ -196,14 +196,15 @@ def _ask_store(
 ) -> bool:
     """Hold a manifest against what the store has seen before; a damaged one only warns.
 
-    Returns whether nothing later was verified.
+    Returns whether it would be news there that this one is good: neither it nor a later one was
+    the last to be verified.
     """
     manifest = signed.manifest
     try:
         store.check_version(
             manifest.model_name,
             manifest.model_version,
-            [(entry.path, entry.sha256_hash) for entry in manifest.files],
+            ((entry.path, entry.sha256_hash) for entry in manifest.files),
         )
     except VersionReusedError as err:
         report.objections.append((Reason.VERSION_REUSED, str(err)))
@@ -215,8 +216,10 @@ def _ask_store(
     except (ModelSealError, OSError, ValueError) as err:
         report.warnings.append(f"the store can't be asked what was verified before: {err}")
         return True
-    if not last or not later or last.id == identifier(signed):
+    if not last or not later:
         return True
+    if last.id == identifier(signed):
+        return False
     if as_utc(manifest.created_at) >= later:
         return True
     message = f"older than version {last.version}, which was verified here {last.verified_at}"

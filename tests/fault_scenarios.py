@@ -106,7 +106,7 @@ def make_littered(root: Path) -> None:
     for where in (store, first.parent, store / "refs/model"):
         (where / f".left.{'0' * 16}.tmp").write_bytes(b"left")
     nobodys = canonical(seal_of({"a": b"first"}, version="3"))
-    manifests.add(str(store), nobodys)
+    manifests.add(str(store), manifests.id_of(nobodys), nobodys)
     (root / "model/c").write_bytes(b"gone soon")
     run("status", root / "model", "--revision", "model@2", "--ignore-path", "c")
     (root / "model/c").unlink()

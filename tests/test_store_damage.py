@@ -116,7 +116,7 @@ def test_findings_say_what_and_where(store: Store) -> None:
     (root / "manifests" / one[:2] / "x.json").touch()
     (root / "manifests" / one[:2] / f".x.{'0' * 16}.tmp").touch()
     (root / "notes.txt").touch()
-    stray = manifests.add(store.path, b"{}")[0]
+    manifests.add(store.path, stray := manifests.id_of(b"{}"), b"{}")
     found = {(f.kind, f.where, f.damage) for f in store.fsck().findings}
     assert found == {
         ("ref", "refs/model/1", True),
@@ -142,7 +142,7 @@ def test_signatures_are_judged_by_the_caller(store: Store) -> None:
 def test_gc_keeps_what_is_named_and_drops_the_rest(store: Store) -> None:
     old = store.resolve("model@1")
     moved = store.add(seal_of({"a": b"9"}, version="1"), allow_version_reuse=True)
-    stray = manifests.add(store.path, b"{}")[0]
+    manifests.add(store.path, stray := manifests.id_of(b"{}"), b"{}")
     leftover = Path(store.path, f".format.{'a' * 16}.tmp")
     leftover.write_bytes(b"12345")
     collected = store.gc()
@@ -153,7 +153,7 @@ def test_gc_keeps_what_is_named_and_drops_the_rest(store: Store) -> None:
     assert store.fsck().findings == []
     path = Path(store.path, "log")
     path.write_bytes(path.read_bytes() + b"damaged\n")
-    stray = manifests.add(store.path, b"{}")[0]
+    manifests.add(store.path, stray := manifests.id_of(b"{}"), b"{}")
     assert store.gc().manifests == [], "what can't be read might name it"
 
 

@@ -112,7 +112,8 @@ def test_a_store_that_another_finishes_while_we_look_is_one(
     other = Store.init(tmp_path / "other").path
     path = tmp_path / ".modelseal"
     path.mkdir()
-    read, looks = layout.read_small, []
+    read = layout.read_small
+    looks: list[bytes | None] = []
 
     def slowly(of: str) -> bytes | None:
         data = read(of)

@@ -72,8 +72,8 @@ def test_not_canonical(row: dict[str, str], tmp_path: Path) -> None:
     store = Store.init(tmp_path)
     store.add(seal_of({"a": b"1"}))
     assert store.fsck().clean
-    id_, new = manifests.add(store.path, data)
-    assert new
+    id_ = manifests.id_of(data)
+    assert manifests.add(store.path, id_, data)
     assert [(each.kind, each.where) for each in store.fsck().findings if each.damage] == [
         ("manifest", id_)
     ]

@@ -19,7 +19,7 @@ from modelseal.structs import SignedManifest
 UNVERSIONED = manifests.UNVERSIONED
 
 _INDEXED_AT_ONCE = 4096
-"""Files of a model that is indexed as it is sealed; a larger one waits for the first who asks."""
+"""Files that are indexed as a model is sealed; where more are due, they wait for who asks first."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _add(
         if not allow_version_reuse and old not in (None, id_) and version != UNVERSIONED:
             form, contents = manifests.contents(data)
             check_version(store.path, name, version, contents.items(), form)
-        _, new = manifests.add(store.path, data)
+        new = manifests.add(store.path, id_, data)
         last = store.latest(name) if old == id_ else None
         if last is not None and seal._replace(sealed_at=last.sealed_at) == last:
             seal = last
@@ -97,8 +97,7 @@ def _add(
                     if new and refs.get(store.path, name, version) != id_:
                         os.unlink(manifests.path_of(store.path, id_))
                 raise
-        if blake3 or seal.files <= _INDEXED_AT_ONCE:
-            _index(store.path, blake3)
+        _index(store.path, blake3)
     return seal
 
 
@@ -175,6 +174,11 @@ def _finish(store: Store, line: bytes) -> None:
 
 def _index(root: str, blake3: Mapping[str, bytes]) -> None:
     # The seal stands by now, and what the index lacks it reads in later.
-    with suppress(sqlite3.Error, ModelSealError, OSError), index.write(root) as opened:
+    with (
+        suppress(sqlite3.Error, ModelSealError, OSError),
+        index.write(root, catch_up=False) as opened,
+    ):
+        if blake3 or not opened.lags(root, _INDEXED_AT_ONCE):
+            opened.catch_up(root)
         if blake3:
             opened.put_blake3({bytes.fromhex(digest): said for digest, said in blake3.items()})

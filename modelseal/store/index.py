@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from modelseal import fileio
 from modelseal.errors import ModelSealError, StoreDamagedError
-from modelseal.store import log, manifests
+from modelseal.store import Seal, log, manifests
 
 VERSION = 1
 SCHEMA = {
@@ -36,10 +36,12 @@ SCHEMA = {
 }
 
 _NAME = "index.db"
+_NOWHERE = log.Mark(0, "")
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 _WAL = "PRAGMA journal_mode = WAL"
 _PATIENCE = 5.0
 _BLAKE3_BYTES = 32
+_PAGE_BYTES = 16384  # most of it are rows of megabytes: a quarter of the pages, and of their frames
 
 
 def path_of(root: str) -> str:
@@ -154,6 +156,16 @@ class Index:
                 [(_sealed(digest, value), digest) for digest, value in values.items()],
             )
 
+    def lags(self, root: str, files: int) -> bool:
+        """Whether the manifests that `catch_up` would read in name more than so many files."""
+        path = os.path.join(root, "log")
+        mark = self.mark()
+        for seal in _logged_since(root, mark if log.holds(path, mark) else _NOWHERE):
+            files -= max(seal.files, 1)
+            if files < 0:
+                return True
+        return False
+
     def catch_up(self, root: str) -> None:
         """Read in the manifests that the log names since the index was last written."""
         path = os.path.join(root, "log")
@@ -162,7 +174,7 @@ class Index:
             if not log.holds(path, mark):
                 for table in ("seen", "manifests", "objects"):
                     self.connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-                mark = log.Mark(0, "")
+                mark = _NOWHERE
             end = log.mark(path)
             if end == mark:
                 return
@@ -198,10 +210,15 @@ class Index:
 
 def logged_since(root: str, mark: log.Mark) -> Iterator[str]:
     """The ids of the seals after a mark, newest first."""
+    for seal in _logged_since(root, mark):
+        yield seal.id
+
+
+def _logged_since(root: str, mark: log.Mark) -> Iterator[Seal]:
     for line, _, _ in log.backwards(os.path.join(root, "log"), since=mark.size):
         seal = log.parse(line, "")
         if seal is not None:
-            yield seal.id
+            yield seal
 
 
 def read(root: str) -> Index | None:
@@ -287,6 +304,7 @@ def _build(root: str, path: str, *, catch_up: bool) -> None:
     try:
         # No second file to lie about: nobody else knows of this one, and it is all or nothing.
         connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for statement in SCHEMA.values():

@@ -68,9 +68,8 @@ def path_of(root: str, id_: str) -> str:
     return os.path.join(root, "manifests", id_[:_SHARD_DIGITS], id_[_SHARD_DIGITS:] + SUFFIX)
 
 
-def add(root: str, data: bytes) -> tuple[str, bool]:
-    """Have a manifest on disk; return its id, and whether it is new."""
-    id_ = id_of(data)
+def add(root: str, id_: str, data: bytes) -> bool:
+    """Have a manifest on disk, under the id that its bytes have; return whether it is new."""
     path = path_of(root, id_)
     layout.make_directory(os.path.dirname(path))
     try:
@@ -79,12 +78,12 @@ def add(root: str, data: bytes) -> tuple[str, bool]:
         try:
             if read(root, id_) == data:
                 fileio.sync_directory(path)  # a writer that died may not have come so far
-                return id_, False
+                return False
         except StoreDamagedError:
             pass
         fileio.write_atomic(path, data)
-        return id_, False
-    return id_, True
+        return False
+    return True
 
 
 def read(root: str, id_: str) -> bytes:

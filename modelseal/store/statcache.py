@@ -12,7 +12,6 @@ import struct
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from modelseal import tree
 from modelseal.errors import StoreError
@@ -57,14 +56,6 @@ def paths_of(cached: index.Tree) -> list[str]:
     return cached.paths.decode().split("\0") if cached.paths else []
 
 
-class Sealed(NamedTuple):
-    """The paths that a seal names, sorted, and their digests in this order."""
-
-    id: str
-    paths: list[str]
-    digests: bytes
-
-
 class StatCache:
     """The files of a directory, and the digests of those that need not be read again.
 
@@ -77,6 +68,7 @@ class StatCache:
         self._root = root
         self._directory = directory
         self._plain = [path for path in files if path not in links]
+        self._links = links
         self._fork = fork
         self._taken_at = time.time_ns()
         self._known: dict[str, Digest] = {}
@@ -94,29 +86,24 @@ class StatCache:
         digests: "Mapping[str, Digest | FileDigest]",
         *,
         seal: str = "",
-        sealed: Mapping[str, bytes] | None = None,
+        files: int = 0,
         condensed_alone: bool = False,
     ) -> None:
         """Remember digests of files that were hashed after this object was made.
 
+        seal, files: the id of a manifest that names so many files, each of them by the digest that
+        is given here or was known: the next `status` need not read it then.
         condensed_alone: they are of no use but to a seal by the same digests.
 
-        seal, sealed: the id of a manifest and its SHA-256 by path, if it was made of these files:
-        the next `status` need not read it then.
         What was known is kept if it was asked for. Paths that this was not made for are passed
         over. A cache that can't be written, or is being written by somebody else, stays as it is:
         nothing is raised.
         """
-        content = None
-        if sealed is not None:
-            paths = sorted(sealed)
-            content = Sealed(seal, paths, b"".join([sealed[path] for path in paths]))
-        plain = digests
-        if len(self._plain) != len(digests):
-            plain = {path: digests[path] for path in self._plain if path in digests}
+        if self._links:
+            digests = {path: said for path, said in digests.items() if path not in self._links}
         row = condensed(self._directory) if condensed_alone else self._directory
         place = (self._root, row)
-        save(*place, self._cached, self._known, plain, self._taken_at, content)
+        save(*place, self._cached, self._known, digests, self._taken_at, seal, files)
 
 
 def still_known(files: Sequence[str], stamps: bytes, cached: index.Tree) -> dict[str, Digest]:
@@ -147,24 +134,25 @@ def save(
     known: Mapping[str, Digest],
     hashed: "Mapping[str, Digest | FileDigest]",
     taken_at: int,
-    sealed: Sealed | None = None,
+    seal: str = "",
+    files: int = 0,
 ) -> None:
     """Write what is known of a directory, in the place of what was cached.
 
     known: what was cached before and still holds.
-    hashed: what was read since `taken_at`. sealed: what to compare the outcome with.
+    hashed: what was read since `taken_at`.
+    seal, files: a manifest that names so many files, each of them by its digest here.
     Nothing is raised where that can't be done.
     """
     kept: dict[str, Digest | FileDigest] = {**known, **_without_racy(hashed, taken_at)}
     paths = sorted(kept)
-    hashes = b"".join([kept[path].sha256 for path in paths])
-    equal = sealed is not None and (sealed.paths, sealed.digests) == (paths, hashes)
+    whole = len(paths) == files  # some may be too young to be remembered
     with suppress(StoreError, OSError, sqlite3.Error, ValueError):
         tree_ = index.Tree(
             "\0".join(paths).encode(),
             b"".join([kept[path].stamp for path in paths]),
-            hashes,
-            bytes.fromhex(sealed.id) if sealed is not None and equal else b"",
+            b"".join([kept[path].sha256 for path in paths]),
+            bytes.fromhex(seal) if whole else b"",
         )
         if tree_ == cached:
             return

@@ -163,11 +163,10 @@ def compare(
     known = walk.known()
     hasher = _Hasher(walk.top, walk.tree.links, said.form, jobs, fork, progress)
     status, hashed = _differences(seal, said, walk, known, ignore, named, hasher)
-    if hashed or (status.clean and plain and not named):
-        ordered = sorted(sealed)
-        digests = bytes.fromhex("".join([sealed[path][0] for path in ordered]))
-        content = statcache.Sealed(seal.id, ordered, digests) if plain and not named else None
-        statcache.save(root, row, cached, known, hashed, walk.taken_at, content)
+    as_sealed = status.clean and plain and not named
+    if hashed or as_sealed:
+        named_by = (seal.id, len(sealed)) if as_sealed else ("", 0)
+        statcache.save(root, row, cached, known, hashed, walk.taken_at, *named_by)
     return status
 
 
