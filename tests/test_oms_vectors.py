@@ -91,3 +91,54 @@ def test_another_key_or_root_is_refused(
         done = run("verify", "--manifest", bundle, "--key", other)
         assert "Signature: INVALID — the " in done.out
     assert done.code == 2
+
+
+GO = sorted(path.relative_to(OMS / "go") for path in OMS.glob("go/*/*.sig"))
+
+
+def trust_in(bundle: Path) -> tuple[str, Path]:
+    """The options that name the key or the root of a bundle in Go's form."""
+    if bundle.stem in ("chain", "certificate"):
+        return "--certificate-chain", bundle.with_name("root.pem")
+    return "--key", bundle.with_name("p384.pem" if bundle.stem == "p384" else "p256.pem")
+
+
+@pytest.mark.parametrize("name", GO, ids=str)
+def test_what_go_writes_verifies(run: Callable[..., Result], tmp_path: Path, name: Path) -> None:
+    bundle, model = OMS / "go" / name, tmp_path / "model"
+    shutil.copytree(OMS / "model", model)
+    (model / "ignore-me").unlink()
+    check = ("verify", "--manifest", bundle, "--model-dir", model, *trust_in(bundle))
+    done = run(*check)
+    assert done.code == 0, done
+    assert "".join(f"  [OK] {path}\n" for path in FILES) in done.out
+    assert ("  Signer   : CN=go signer\n" in done.out) == ("--certificate-chain" in check)
+    (model / "ignore-me").write_bytes(b"x")
+    # Left out as `ignore-me` or as `model/ignore-me`, which is a path of the signer's directory.
+    word = "IGNORED" if bundle.stem == "shards" else "UNSIGNED"
+    assert f"  [{word}] ignore-me\n" in run(*check).out
+    (model / "signme-1").write_bytes(b"First\n")
+    assert "  [FAIL] signme-1\n" in run(*check).out
+
+
+@pytest.mark.parametrize("name", GO, ids=str)
+def test_what_go_writes_is_refused_by_another_root_or_key(
+    run: Callable[..., Result], name: Path
+) -> None:
+    bundle = OMS / "go" / name
+    option, _ = trust_in(bundle)
+    other = OMS / ("root.pem" if option == "--certificate-chain" else "p256.pem")
+    done = run("verify", "--manifest", bundle, option, other)
+    assert (done.code, done.out.startswith("Signature: INVALID — the ")) == (2, True)
+    identity = ("--identity", "a@b.example", "--identity-provider", "https://b.example")
+    done = run("verify", "--manifest", bundle, *identity)
+    assert (done.code, "INVALID — the bundle is signed with a " in done.out) == (2, True)
+
+
+def test_go_writes_with_blanks_and_without() -> None:
+    for style, blank in (("spaced", b", "), ("dense", b",")):
+        assert {path.name for path in GO if path.parent.name == style} == {
+            f"{kind}.sig" for kind in ("p256", "p384", "shards", "chain", "certificate")
+        }
+        for path in OMS.glob(f"go/{style}/*.sig"):
+            assert (b'",' + blank[1:] + b'"verificationMaterial"') in path.read_bytes()

@@ -12,7 +12,7 @@ from modelseal.errors import (
     UnknownRevisionError,
     VersionReusedError,
 )
-from modelseal.store import Entry, Ref, Seal, Seen, Store, lock, log, manifests
+from modelseal.store import Entry, Ref, Seal, Seen, Store, adding, index, lock, log, manifests
 from tests.sealed import seal_of
 
 ODD = 'a "quoted" \\ näme/with\nnewline\x7f 😀],"framework":"'
@@ -194,3 +194,26 @@ def test_a_live_holder_is_named(store: Store) -> None:
         waiting.add(seal_of({"a": b"1"}))
     waiting.add(seal_of({"a": b"1"}))
     assert Path(store.path, "lock").read_bytes() == b""
+
+
+def test_a_small_seal_does_not_pay_for_the_index_of_large_ones(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adding, "_INDEXED_AT_ONCE", 3)
+    digest = {name: hashlib.sha256(name.encode()).digest() for name in "abcdef"}
+
+    def indexed(name: str) -> int:
+        with index.write(store.path, catch_up=False) as opened:
+            return len(opened.holders(digest[name]))
+
+    store.add(seal_of({"a": b"a"}, "small"))
+    assert indexed("a") == 1
+    store.add(seal_of({name: name.encode() for name in "bcde"}, "large"))
+    store.add(seal_of({"f": b"f"}, "small", "2"))
+    assert (indexed("b"), indexed("f")) == (0, 0)
+    assert [len(seen) for seen in store.identify([digest["b"], digest["f"]]).values()] == [1, 1]
+    assert store.fsck().clean
+    with index.write(store.path):
+        pass
+    store.add(seal_of({"a": b"a"}, "small", "3"))
+    assert (indexed("b"), indexed("f"), indexed("a")) == (1, 1, 2)

@@ -296,8 +296,8 @@ BUNDLES: dict[str, tuple[str, object, int, str]] = {
     "keyless without log": (
         "verificationMaterial",
         {"certificate": {"rawBytes": ""}, "tlogEntries": []},
-        1,
-        "tlogEntries: a keyless bundle needs at least one",
+        2,
+        "signed with a certificate",
     ),
 }
 
