@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from modelseal.oms import ecdsa
 
 NOW = datetime.now(UTC)
-CODE_SIGNING = [ExtendedKeyUsageOID.CODE_SIGNING]
+CODE_SIGNING = (ExtendedKeyUsageOID.CODE_SIGNING,)
 SERVER = [ExtendedKeyUsageOID.SERVER_AUTH]
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
@@ -69,7 +69,7 @@ def certify(
     authority: bool | None = False,
     path_length: int | None = None,
     usage: tuple[bool, bool] | None = (True, False),
-    extended: Sequence[x509.ObjectIdentifier] = (),
+    extended: Sequence[x509.ObjectIdentifier] = CODE_SIGNING,
     begins: float = -1,
     ends: float = 100,
     private: ec.EllipticCurvePrivateKey | None = None,
@@ -109,7 +109,7 @@ def certify(
 
 def authority(name: str, by: Certified | None = None, **how: Any) -> Certified:
     """A certificate that may sign others."""
-    return certify(name, by, **{"authority": True, "usage": (False, True), **how})
+    return certify(name, by, **{"authority": True, "usage": (False, True), "extended": (), **how})
 
 
 def statement_of(model: Path, *names: str, **serialization_args: Any) -> Json:

@@ -10,7 +10,7 @@ import pytest
 
 from modelseal import digests
 from tests.conftest import Keys, Result
-from tests.forging import CODE_SIGNING, certify, private_pem
+from tests.forging import certify, private_pem
 from tests.repositories import SIGNER, Repo, lines, pointer, trust, update
 
 MODEL = {
@@ -120,7 +120,7 @@ def test_a_certificate_is_left_to_the_receiver(
     repo: Repo, hook: Hook, run: Run, ecdsa_keys: Keys, tmp_path: Path
 ) -> None:
     (repo.path / "model/.gitattributes").unlink()
-    signer = certify("Alice", extended=CODE_SIGNING)
+    signer = certify("Alice")
     (tmp_path / "cert.pem").write_bytes(signer.pem)
     (tmp_path / "key.pem").write_bytes(private_pem(signer.private))
     (tmp_path / "key.pem").chmod(0o600)

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.conftest import VECTORS
-from tests.forging import CODE_SIGNING, Certified, authority, certify, key, private_pem, public_pem
+from tests.forging import Certified, authority, certify, key, private_pem, public_pem
 
 ADAPTER = Path(__file__).parent / "oms_conformance.py"
 Adapter = Callable[..., int]
@@ -93,7 +93,7 @@ def test_with_a_certificate(
 ) -> None:
     root = authority("root")
     issuer = authority("issuer", root)
-    signer = certify("signer", None if self_signed else issuer, extended=CODE_SIGNING)
+    signer = certify("signer", None if self_signed else issuer)
     if self_signed:
         root = issuer = signer
     key_path = write(tmp_path, root=root, issuer=issuer, signer=signer)

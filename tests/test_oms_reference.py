@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Result, need
-from tests.forging import CODE_SIGNING, authority, certify, private_pem, public_pem
+from tests.forging import authority, certify, private_pem, public_pem
 
 Run = Callable[..., Result]
 Theirs = Callable[..., int]
@@ -36,7 +36,7 @@ def material(tmp_path: Path) -> Path:
     """A key, its certificate, and those above it."""
     root = authority("root")
     issuer = authority("issuer", root)
-    signer = certify("signer", issuer, extended=CODE_SIGNING)
+    signer = certify("signer", issuer)
     for name, made in (("root", root), ("issuer", issuer), ("signer", signer)):
         (tmp_path / f"{name}.pem").write_bytes(made.pem)
     (tmp_path / "key.pem").write_bytes(private_pem(signer.private))

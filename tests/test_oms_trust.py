@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import VECTORS, Result
-from tests.forging import CODE_SIGNING, certify, key, private_pem, public_pem, sign, statement_of
+from tests.forging import certify, key, private_pem, public_pem, sign, statement_of
 
 Run = Callable[..., Result]
 OMS = VECTORS / "oms"
@@ -233,7 +233,7 @@ def test_a_private_instance(offline: Run, tmp_path: Path) -> None:
     # Another instance's authority: the same form, and a certificate of ours.
     import base64
 
-    ours = certify("authority", authority=True, usage=(False, True), extended=CODE_SIGNING)
+    ours = certify("authority", authority=True, usage=(False, True))
     raw = [{"rawBytes": base64.b64encode(ours.der).decode()}]
     for each in root["certificateAuthorities"]:
         each["certChain"]["certificates"] = raw

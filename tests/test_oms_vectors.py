@@ -93,12 +93,16 @@ def test_another_key_or_root_is_refused(
     assert done.code == 2
 
 
-GO = sorted(path.relative_to(OMS / "go") for path in OMS.glob("go/*/*.sig"))
+GO = sorted(
+    path.relative_to(OMS / "go")
+    for path in OMS.glob("go/*/*.sig")
+    if path.stem != "certificate"  # below
+)
 
 
 def trust_in(bundle: Path) -> tuple[str, Path]:
     """The options that name the key or the root of a bundle in Go's form."""
-    if bundle.stem in ("chain", "certificate"):
+    if bundle.stem == "chain":
         return "--certificate-chain", bundle.with_name("root.pem")
     return "--key", bundle.with_name("p384.pem" if bundle.stem == "p384" else "p256.pem")
 
@@ -138,7 +142,18 @@ def test_what_go_writes_is_refused_by_another_root_or_key(
 def test_go_writes_with_blanks_and_without() -> None:
     for style, blank in (("spaced", b", "), ("dense", b",")):
         assert {path.name for path in GO if path.parent.name == style} == {
-            f"{kind}.sig" for kind in ("p256", "p384", "shards", "chain", "certificate")
+            f"{kind}.sig" for kind in ("p256", "p384", "shards", "chain")
         }
         for path in OMS.glob(f"go/{style}/*.sig"):
             assert (b'",' + blank[1:] + b'"verificationMaterial"') in path.read_bytes()
+
+
+@pytest.mark.parametrize("style", ["spaced", "dense"])
+def test_a_certificate_without_a_chain_or_a_log_is_of_no_method(
+    run: Callable[..., Result], style: str
+) -> None:
+    bundle = OMS / "go" / style / "certificate.sig"
+    root = ("--certificate-chain", bundle.with_name("root.pem"))
+    done = run("verify", "--manifest", bundle, *root)
+    assert (done.code, done.out) == (1, "")
+    assert "tlogEntries: a keyless bundle needs at least one, and there is none" in done.err

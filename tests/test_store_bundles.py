@@ -22,7 +22,7 @@ from modelseal.oms import bundle, outline, statement
 from modelseal.store import Entry, Ref, Seen, Store
 from modelseal.store.log import format_line
 from tests.conftest import VECTORS, Keys, Result
-from tests.forging import CODE_SIGNING, certify, private_pem
+from tests.forging import certify, private_pem
 from tests.sealed import age, seal_of
 from tests.test_startup import HEAVY, loaded
 
@@ -88,7 +88,7 @@ def test_a_bundle_lies_there_as_it_is(sign: Sign, model: Path) -> None:
 
 
 def test_a_certificates_name_is_the_signer(model: Path, tmp_path: Path, run: Run) -> None:
-    signer = certify("Alice", extended=CODE_SIGNING)
+    signer = certify("Alice")
     (tmp_path / "cert.pem").write_bytes(signer.pem)
     (tmp_path / "key.pem").write_bytes(private_pem(signer.private))
     (tmp_path / "key.pem").chmod(0o600)

@@ -140,9 +140,9 @@ def _material(said: _Material) -> tuple[Method, str, list[bytes]]:
         raws = [lenient.from_base64(each.raw_bytes, name) for each in said.chain.certificates]
         return "certificate", "", raws
     assert said.certificate is not None  # noqa: S101 - it is the one that is left
-    alone = [lenient.from_base64(said.certificate.raw_bytes, "certificate")]
-    # Without an entry of a log it is no keyless one: so the Go client writes a chain of one.
-    return "sigstore" if said.tlog_entries else "certificate", "", alone
+    if not said.tlog_entries:
+        raise FormatError("tlogEntries: a keyless bundle needs at least one, and there is none")
+    return "sigstore", "", [lenient.from_base64(said.certificate.raw_bytes, "certificate")]
 
 
 def encode(

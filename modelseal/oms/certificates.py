@@ -189,14 +189,14 @@ def _role_fault(leaf: x509.Certificate, *, own_root: bool) -> str:
 
 
 def _usage_fault(leaf: x509.Certificate) -> str:
-    """Code signing among the extended usages, or digital signature and nothing more special."""
+    """Code signing among the extended usages; digital signature among the others, if it has any."""
     extended = _extension(leaf, x509.ExtendedKeyUsage)
     usage = _extension(leaf, x509.KeyUsage)
-    if extended is not None:
-        allowed = not _SIGNING.isdisjoint(extended)
-    else:
-        allowed = usage is not None and usage.digital_signature
-    return "" if allowed else f"the certificate '{name(leaf)}' is not for signing"
+    if extended is None or _SIGNING.isdisjoint(extended):
+        return f"the certificate '{name(leaf)}' is not for code signing"
+    if usage is not None and not usage.digital_signature:
+        return f"the certificate '{name(leaf)}' is not for signatures"
+    return ""
 
 
 def _authority_fault(leaf: x509.Certificate) -> str:
