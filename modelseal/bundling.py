@@ -140,8 +140,7 @@ def sign_model(
     seal = None
     if store is not None:
         # Before the bundle: a store that can't take it leaves everything as it was.
-        if not os.path.lexists(os.path.join(store.path, "format")):
-            store.init(store.root)  # also one that somebody was killed at making
+        store.make()
         seal = store.add_bundle(
             data,
             model_dir=model,

@@ -74,7 +74,6 @@ def _refuse_mixtures(args: Namespace) -> None:
 
 def _system_roots() -> "list[Certificate]":
     import ssl
-    import warnings
 
     from modelseal.oms import certificates
 
@@ -84,6 +83,4 @@ def _system_roots() -> "list[Certificate]":
             "this system has no file of trusted certificates",
             hint="name the roots with '--certificate-chain PEM'",
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what its authorities got wrong is not the user's concern
-        return certificates.load_pem(operands.load_certificates(path))
+    return certificates.load_pem(operands.load_certificates(path))

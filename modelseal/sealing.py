@@ -179,8 +179,7 @@ class ModelSigner:
         seal = None
         if store is not None:
             # Before the manifest: a store that can't take it leaves everything as it was.
-            if not os.path.lexists(os.path.join(store.path, "format")):
-                store.init(store.root)  # also one that somebody was killed at making
+            store.make()
             seal = store.add(
                 signed,
                 model_dir=model_dir,

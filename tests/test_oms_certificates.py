@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from modelseal.errors import KeyLoadError
@@ -131,6 +133,19 @@ def test_a_forged_issuer_is_no_issuer(root: Certified) -> None:
     forged = authority("root", private=key())
     signer = certify("signer", forged)
     assert NO_PATH in fault(signer, root, roots=(root,))
+
+
+def test_a_certificate_that_is_a_little_wrong_is_loaded_in_silence() -> None:
+    made = certify("odd").certificate
+    while not made.serial_number >> 152:  # one of fewer than 20 bytes
+        made = certify("odd").certificate
+    der = bytearray(made.public_bytes(Encoding.DER))
+    der[der.index(made.serial_number.to_bytes(20))] |= 0x80  # below zero now
+    with pytest.warns(CryptographyDeprecationWarning, match="wasn't positive"):
+        odd = x509.load_der_x509_certificate(bytes(der))
+    # A warning would be an error here.
+    assert certificates.load_der([bytes(der)]) == [odd]
+    assert certificates.load_pem(odd.public_bytes(Encoding.PEM)) == [odd]
 
 
 def test_what_is_no_certificate() -> None:

@@ -3,7 +3,8 @@
 Source: OMS 1.0, section 4.1 and 8.2; RFC 5280.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -38,7 +39,7 @@ _SIGNING: Final = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXT
 def load_pem(data: bytes) -> list[x509.Certificate]:
     """Load the certificates of a PEM file, one or more. Raises KeyLoadError."""
     try:
-        return _named(x509.load_pem_x509_certificates(data))
+        return _loaded(lambda: x509.load_pem_x509_certificates(data))
     except _UNPARSABLE:
         pass
     what = "a damaged certificate" if b"BEGIN CERTIFICATE" in data else "no certificate in PEM"
@@ -50,16 +51,20 @@ def load_der(raws: Sequence[bytes]) -> list[x509.Certificate]:
     if len(raws) > _MANY:
         raise KeyLoadError(f"a bundle with more than {_MANY} certificates")
     try:
-        return _named([x509.load_der_x509_certificate(raw) for raw in raws])
+        return _loaded(lambda: [x509.load_der_x509_certificate(raw) for raw in raws])
     except _UNPARSABLE:
         raise KeyLoadError("a certificate in the bundle is damaged") from None
 
 
-def _named(loaded: list[x509.Certificate]) -> list[x509.Certificate]:
+def _loaded(load: Callable[[], list[x509.Certificate]]) -> list[x509.Certificate]:
     """Have names and times read now: what is wrong with them would show at any later use."""
-    for each in loaded:
-        _ = each.subject.rfc4514_string(), each.issuer.rfc4514_string()
-        _ = each.not_valid_before_utc, each.not_valid_after_utc
+    with warnings.catch_warnings():
+        # What an authority got a little wrong is not the user's concern.
+        warnings.simplefilter("ignore")
+        loaded = load()
+        for each in loaded:
+            _ = each.subject.rfc4514_string(), each.issuer.rfc4514_string()
+            _ = each.not_valid_before_utc, each.not_valid_after_utc
     return loaded
 
 

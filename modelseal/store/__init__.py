@@ -61,8 +61,8 @@ class Store:
     path: the `.modelseal` directory, absolute. root: the directory that holds it.
     lock_timeout: seconds that a method which writes waits for another writer.
 
-    Readers (everything but `init`, `add`, `note_verified`, `keep_cosignature`, `fsck`, `gc`) take
-    no lock.
+    Readers (everything but `init`, `make`, `add`, `note_verified`, `keep_cosignature`, `fsck` and
+    `gc`) take no lock.
     """
 
     def __init__(self, path: Location, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
@@ -111,6 +111,16 @@ class Store:
         from modelseal.store import layout
 
         return cls(layout.init(directory), lock_timeout=lock_timeout)
+
+    def make(self) -> None:
+        """Make this store where it isn't there yet, or finish what a killed process began of it.
+
+        Raises as `init`.
+        """
+        from modelseal.store import layout
+
+        if not os.path.lexists(os.path.join(self.path, "format")):
+            layout.init(self.root)
 
     # Sealing
 
