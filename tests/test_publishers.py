@@ -1,9 +1,10 @@
 """What a registry's entry says of a signature: keys, times, patterns, and who counts once."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from modelseal import SignedManifest, TrustedPublisher, keys, publishers
@@ -97,6 +98,7 @@ ROTATED = publishers.rotate(alice(), said(SECOND), at=NOW - DAY)
         # Trusted from tomorrow on; first seen before it was trusted.
         (alice(keys=[said(trusted_since=NOW + DAY)]), FIRST, NOW, Reason.SIGNER_UNTRUSTED),
         (alice(), FIRST, NOW - 20 * DAY, None),
+        (alice(keys=[said(trusted_since=NOW)]), FIRST, NOW, None),
         # Another key beside the current one.
         (alice(keys=[said(SECOND)]), SECOND, NOW, None),
         (alice(keys=[said(SECOND, revoked_at=NOW)]), FIRST, NOW, None),
@@ -106,6 +108,99 @@ def test_when_a_signature_counts(
     publisher: TrustedPublisher, key: keys.PrivateKey, seen: datetime, reason: Reason | None
 ) -> None:
     assert judge(publisher, signed(key), seen) is reason
+
+
+THE_KEY = f"the key {print_of(FIRST)} of 'alice'"
+NOT_OLDER = ", and this signature is not known as older"
+
+
+@pytest.mark.parametrize(
+    ("publisher", "reason", "message"),
+    [
+        (alice(), None, ""),
+        (
+            alice(revoked_at=NOW),
+            Reason.PUBLISHER_REVOKED,
+            "publisher 'alice' was revoked 2026-01-01T00:00:00Z",
+        ),
+        (
+            alice(revoked_at=NOW, reason="stolen"),
+            Reason.PUBLISHER_REVOKED,
+            "publisher 'alice' was revoked 2026-01-01T00:00:00Z: stolen",
+        ),
+        (
+            alice(keys=[said(revoked_at=NOW, reason="stolen")]),
+            Reason.KEY_REVOKED,
+            f"{THE_KEY} was revoked 2026-01-01T00:00:00Z: stolen",
+        ),
+        (
+            alice(keys=[said(trusted_since=NOW + DAY)]),
+            Reason.SIGNER_UNTRUSTED,
+            f"{THE_KEY} is trusted from 2026-01-02T00:00:00Z on",
+        ),
+        (
+            ROTATED,
+            Reason.KEY_ROTATED,
+            f"{THE_KEY} was replaced 2025-12-31T00:00:00Z{NOT_OLDER}",
+        ),
+        (
+            alice(keys=[said(expires=NOW)]),
+            Reason.KEY_EXPIRED,
+            f"{THE_KEY} expired 2026-01-01T00:00:00Z{NOT_OLDER}",
+        ),
+        (
+            alice(models=["other"]),
+            Reason.MODEL_NOT_ALLOWED,
+            "'alice' may not sign the model 'acme/tiny'",
+        ),
+    ],
+)
+def test_what_is_said_of_a_signature(
+    publisher: TrustedPublisher, reason: Reason | None, message: str
+) -> None:
+    verdict = publishers.judge(publisher, signed(), now=NOW, seen=lambda: NOW)
+    assert verdict == (reason, message, print_of(FIRST))
+
+
+def test_what_is_said_of_a_signature_that_is_none_of_the_publishers() -> None:
+    def verdict(publisher: TrustedPublisher, manifest: SignedManifest) -> publishers.Verdict:
+        return publishers.judge(publisher, manifest, now=NOW, seen=lambda: NOW)
+
+    # With the key that it was held against, not with the one that it names.
+    for manifest, message in (
+        (signed(SECOND), f"signed by another key, {print_of(SECOND)}"),
+        (
+            signed().model_copy(update={"manifest": signed(name="other").manifest}),
+            "the signature does not fit the manifest",
+        ),
+    ):
+        said_of_it = (Reason.SIGNATURE_INVALID, message, print_of(FIRST))
+        assert verdict(alice(), manifest) == said_of_it
+    for_bundles = ec.derive_private_key(1, ec.SECP384R1()).public_key()
+    publisher = alice().model_copy(update={"public_key": publishers.encode_key(for_bundles)})
+    print_ = keys.fingerprint(for_bundles)
+    message = f"the key {print_} of 'alice' is for OMS bundles alone"
+    assert verdict(publisher, signed()) == (Reason.SIGNATURE_INVALID, message, print_)
+
+
+def test_times_are_told_in_utc_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        told = [
+            publishers.day(moment)
+            for moment in (
+                datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),
+                datetime(2026, 2, 3, 4, 5, 6),  # noqa: DTZ001
+                datetime(2026, 2, 2, 23, 5, 6, 7, tzinfo=timezone(timedelta(hours=-5))),
+            )
+        ]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert told == ["2026-02-03T04:05:06Z"] * 3
 
 
 @pytest.mark.parametrize("claim", [datetime(1970, 1, 1, tzinfo=UTC), NOW - 5 * DAY, NOW + DAY])
@@ -163,15 +258,23 @@ def test_values_out_of_range() -> None:
 
 
 def test_rotation_keeps_the_former_key_and_adds_no_field_to_a_plain_new_one() -> None:
-    assert ROTATED.public_key == encoded(SECOND)
-    assert ROTATED.trusted_since == NOW - DAY
-    assert ROTATED.keys == [said(rotated_at=NOW - DAY)]
-    twice = publishers.rotate(ROTATED, said(THIRD, expires=NOW + DAY), at=NOW)
+    once = publishers.rotate(alice(), said(SECOND), at=NOW - DAY)
+    assert once.public_key == encoded(SECOND)
+    assert once.trusted_since == NOW - DAY
+    assert once.keys == [said(rotated_at=NOW - DAY)]
+    twice = publishers.rotate(once, said(THIRD, expires=NOW + DAY), at=NOW)
     assert [key.fingerprint for key in twice.keys] == [print_of(k) for k in (FIRST, SECOND, THIRD)]
     assert [key.rotated_at for key in twice.keys] == [NOW - DAY, NOW, None]
     for again in (FIRST, SECOND):
         with pytest.raises(OverwriteError, match=r"has the key SHA256:.* already"):
-            publishers.rotate(ROTATED, said(again), at=NOW)
+            publishers.rotate(once, said(again), at=NOW)
+
+
+def test_a_key_is_described_with_its_end() -> None:
+    plain = publishers.described(encoded(FIRST), since=NOW)
+    assert (plain.fingerprint, plain.trusted_since, plain.expires) == (print_of(FIRST), NOW, None)
+    ending = publishers.described(encoded(FIRST), since=NOW, expires=NOW + DAY)
+    assert ending == plain.model_copy(update={"expires": NOW + DAY})
 
 
 def test_revocations_keep_their_first_time_and_reason() -> None:
@@ -184,16 +287,40 @@ def test_revocations_keep_their_first_time_and_reason() -> None:
     )
     former = publishers.find_key(key, print_of(FIRST))
     assert (former.rotated_at, former.revoked_at, former.reason) == (NOW - DAY, NOW, "stolen")
-    with pytest.raises(UnknownPublisherError, match="'alice' has no key 'SHA256:none'"):
+    with pytest.raises(UnknownPublisherError, match="'alice' has no key 'SHA256:none'") as unknown:
         publishers.revoke_key(alice(), "SHA256:none", at=NOW, reason="")
+    assert unknown.value.hint == "'modelseal trust show alice' lists its keys"
 
 
 def test_an_entry_for_a_revoked_key_alone_grants_nothing_else() -> None:
     alone = publishers.only_key(ROTATED, print_of(FIRST))
+    assert alone.keys == [said(rotated_at=NOW - DAY)]
     alone = publishers.revoke_key(alone, print_of(FIRST), at=NOW, reason="")
     assert [key.fingerprint for key in publishers.all_keys(alone)] == [print_of(FIRST)]
     assert judge(alone, signed(FIRST)) is Reason.KEY_REVOKED
     assert judge(alone, signed(SECOND)) is Reason.SIGNATURE_INVALID
+
+
+def test_what_entries_revoke() -> None:
+    first, second, third = (print_of(key) for key in (FIRST, SECOND, THIRD))
+    when = "was revoked 2026-01-01T00:00:00Z"
+    found = publishers.Revocations()
+    # One key of hers, and not the current one; then everything of Bob's, who has that key too.
+    found.note(alice(keys=[said(SECOND, revoked_at=NOW, reason="stolen")]), "trust.json")
+    the_second = f"the key {second} of 'alice' {when}: stolen (in 'trust.json')"
+    assert (found.publishers, found.keys) == ({}, {second: the_second})
+    bob = alice(keys=[said(SECOND), said(THIRD, revoked_at=NOW)], revoked_at=NOW, reason="left")
+    bob = bob.model_copy(update={"publisher_id": "bob"})
+    found.note(bob)
+    assert found.publishers == {"bob": f"publisher 'bob' {when}: left"}
+    assert found.keys == {
+        first: f"'bob', whose key is {first}, {when}: left",
+        second: the_second,
+        third: f"the key {third} of 'bob' {when}",
+    }
+    assert found.against("alice", second) == (Reason.KEY_REVOKED, the_second)
+    assert found.against("bob", second) == (Reason.PUBLISHER_REVOKED, found.publishers["bob"])
+    assert found.against("alice", "SHA256:none") == (None, "")
 
 
 def test_what_is_said_of_keys_must_fit_them() -> None:
@@ -215,6 +342,14 @@ def test_what_is_said_of_keys_must_fit_them() -> None:
         ([("a", ["1"]), ("b", ["1", "2"]), ("c", ["2"])], 1),
         ([("a", ["1"]), ("c", ["2"]), ("b", ["1", "2"])], 1),
         ([("a", ["1"]), ("b", ["1"]), ("c", ["2", "3"])], 2),
+        # Two groups until the third joins them: by its keys, by its name, by one of each.
+        ([("a", ["1"]), ("b", ["2"]), ("c", ["3", "1", "2"])], 1),
+        ([("a", ["1"]), ("b", ["2"]), ("a", ["2"])], 1),
+        ([("a", ["1"]), ("b", ["2"]), ("c", ["3"]), ("a", ["3"])], 2),
+        # Whoever joined a group speaks for it under every name.
+        ([("a", ["1"]), ("b", ["1"]), ("a", ["2"])], 1),
+        ([("a", ["1"]), ("b", ["1"]), ("b", ["2"])], 1),
+        ([("a", ["1"]), ("b", ["1"]), ("a", ["2"]), ("b", ["3"]), ("c", ["3"]), ("d", ["4"])], 2),
     ],
 )
 def test_who_shares_a_key_counts_once(voices: list[tuple[str, list[str]]], count: int) -> None:
