@@ -6,8 +6,10 @@ import os
 from datetime import UTC, datetime, timedelta, timezone
 from errno import ENOSPC
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelseal import (
     ModelSigner,
@@ -16,11 +18,14 @@ from modelseal import (
     SignatureAlgorithm,
     SignedManifest,
     TrustedPublisher,
+    fileio,
     keys,
+    publishers,
 )
-from modelseal.errors import FormatError, KeyLoadError
+from modelseal.errors import FormatError, KeyLoadError, StoreLockedError, UnknownPublisherError
+from modelseal.structs import TrustedKey
 from tests.conftest import VECTORS, Keys
-from tests.test_keys import NOT_CANONICAL, SMALL, ed25519_pem
+from tests.test_keys import HINT, NOT_CANONICAL, SMALL, ed25519_pem
 
 SINCE = datetime(2024, 1, 1, tzinfo=UTC)
 PREDECESSOR = VECTORS / "predecessor"
@@ -37,6 +42,11 @@ def publisher(name: str, public: bytes = GOOD, *, called: str = "Somebody") -> T
         public_key=base64.b64encode(public).decode(),
         trusted_since=SINCE,
     )
+
+
+def with_key(publisher: TrustedPublisher, key: TrustedKey, **more: Any) -> TrustedPublisher:
+    """The publisher with something said of a key."""
+    return publishers.with_key(publisher, key.model_copy(update=more))
 
 
 def stored(path: Path) -> list[str]:
@@ -60,6 +70,7 @@ def test_the_predecessors_registry(tmp_path: Path) -> None:
     registry.remove_publisher("carol")
     again = json.loads(path.read_text())
     assert again == json.loads((PREDECESSOR / "registry.json").read_text())
+    assert path.read_text() == json.dumps(again, indent=2) + "\n"
     assert [list(entry) for entry in again] == [
         ["publisher_id", "name", "public_key", "trusted_since"]
     ] * 2
@@ -152,6 +163,89 @@ def test_who_is_not_there(
         registry.remove_publisher("A")
     assert missing.value.args == ("publisher 'A' is not in the registry",)
     assert [one.publisher_id for one in registry.list_publishers()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "replacing", "refused"),
+    [
+        ("bc", "", ""),
+        ("ab", "a", ""),
+        ("ba", "abc", ""),
+        ("a", "", "a"),
+        ("ba", "b", "a"),
+        ("bb", "", "b"),
+        ("bb", "b", "b"),
+        ("aa", "a", "a"),
+        ("bbb", "b", "b"),
+    ],
+)
+def test_several_are_added_together_or_not_at_all(
+    listed: str, replacing: str, refused: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "trust.json"
+    registry = PublisherRegistry(path)
+    registry.add_publishers([publisher("a"), publisher("z")])
+    before, written = registry.list_publishers(), path.read_bytes()
+    new = [publisher(name, ALSO_GOOD, called=str(nth)) for nth, name in enumerate(listed)]
+    if refused:
+        with pytest.raises(FormatError) as error:
+            registry.add_publishers(new, replacing=replacing)
+        assert str(error.value) == f"publisher '{refused}' is there already"
+        assert registry.list_publishers() == before
+        assert path.read_bytes() == written
+    else:
+        registry.add_publishers(new, replacing=replacing)
+        wanted = {one.publisher_id: one for one in (*before, *new)}
+        assert registry.list_publishers() == list(wanted.values())
+        assert PublisherRegistry(path).list_publishers() == list(wanted.values())
+
+
+def test_several_with_a_key_that_is_refused_are_not_added() -> None:
+    registry = PublisherRegistry()
+    p384 = keys.encode_public(ec.derive_private_key(1, ec.SECP384R1()).public_key())
+    several = [publisher("a"), publisher("b", p384)]
+    with pytest.raises(KeyLoadError) as refused:
+        registry.add_publishers(several)
+    assert str(refused.value) == "publisher 'b': an ECDSA secp384r1 public key can't be used"
+    assert refused.value.hint == HINT
+    assert registry.list_publishers() == []
+    registry.add_publishers(several, curves=keys.OMS_CURVES)
+    assert registry.list_publishers() == several
+
+
+def test_a_change_of_one_who_is_not_there(tmp_path: Path) -> None:
+    registry = PublisherRegistry(tmp_path / "trust.json")
+    registry.add_publisher(publisher("a"))
+    with pytest.raises(UnknownPublisherError) as unknown:
+        registry.change_publisher("b", lambda _: publisher("b"))
+    assert str(unknown.value) == "publisher 'b' is not in the registry"
+    assert stored(tmp_path / "trust.json") == ["a"]
+    changed = registry.change_publisher("a", lambda a: a.model_copy(update={"name": "A"}))
+    assert changed == registry.get_publisher("a") == publisher("a", called="A")
+
+
+def test_a_file_that_says_it_already_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "trust.json"
+    registry = PublisherRegistry(path)
+    registry.add_publishers([])
+    assert path.read_bytes() == b"[]\n", "there is a file from now on"
+    registry.add_publisher(publisher("a"))
+    inode = path.stat().st_ino
+    registry.add_publisher(publisher("a"))
+    assert path.stat().st_ino == inode
+    path.unlink()
+    registry.add_publisher(publisher("a"))
+    assert stored(path) == ["a"]
+
+
+def test_a_registry_waits_as_long_as_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trust.json"
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits"))
+    with fileio.locked(path), pytest.raises(StoreLockedError):
+        PublisherRegistry(path, lock_timeout=0).add_publisher(publisher("a"))
+    assert not path.exists()
 
 
 def test_the_list_is_a_copy() -> None:
@@ -319,6 +413,50 @@ def test_verify_against_registry(model: Path, keys: Keys, ecdsa_keys: Keys) -> N
     assert (valid, (error or "")[:29]) == (False, "signed by another key, SHA256")
     registry.remove_publisher("alice")
     assert verdict(signed) == (False, "'alice' is not a trusted publisher")
+
+
+def test_trust_that_ends_or_begins(model: Path, keys: Keys) -> None:
+    """A registry alone remembers nothing: it is asked whether the signature counts now."""
+    signer = ModelSigner()
+    signed = signer.sign_manifest(signer.create_manifest(model), keys.private.read_bytes(), "alice")
+    alice = publisher("alice", keys.public.read_bytes())
+    key = publishers.current_key(alice)
+    the_key = f"the key {key.fingerprint} of 'alice'"
+    now, day = datetime.now(UTC), timedelta(days=1)
+    before, when, later = (publishers.day(moment) for moment in (now - day, now, now + day))
+    other = publishers.described(publisher("x").public_key, since=SINCE)
+    not_older = "and this signature is not known as older"
+    rows: tuple[tuple[TrustedPublisher, str | None], ...] = (
+        (with_key(alice, key, expires=now + day), None),
+        (with_key(alice, key, expires=now - day), f"{the_key} expired {before}, {not_older}"),
+        (
+            publishers.rotate(alice, other, at=now - day),
+            f"{the_key} was replaced {before}, {not_older}",
+        ),
+        (publishers.rotate(alice, other, at=now + day), None),
+        (
+            with_key(alice, key, trusted_since=now + day),
+            f"{the_key} is trusted from {later} on",
+        ),
+        (with_key(alice, key, trusted_since=now - day), None),
+        (
+            with_key(alice, key, revoked_at=now, reason="stolen"),
+            f"{the_key} was revoked {when}: stolen",
+        ),
+        (with_key(alice, key, revoked_at=now + day), f"{the_key} was revoked {later}"),
+        (
+            publishers.revoke(alice, at=now, reason="stolen"),
+            f"publisher 'alice' was revoked {when}: stolen",
+        ),
+        # It is another key of hers, and another publisher, who are revoked.
+        (with_key(alice, other, revoked_at=now), None),
+    )
+    for listed, error in rows:
+        registry = PublisherRegistry()
+        gone = publisher("bob", ALSO_GOOD).model_copy(update={"revoked_at": now})
+        registry.add_publishers([gone, listed])
+        result = registry.verify_against_registry(signed)
+        assert (result.valid, result.error) == (error is None, error)
 
 
 def test_a_bad_key_that_came_with_the_file(tmp_path: Path, model: Path, keys: Keys) -> None:
