@@ -1,14 +1,23 @@
 """Several registries as one: the nearest counts, revocations everywhere, and who may grant."""
 
+import errno
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelseal import ModelVerifier, PublisherRegistry, TrustedPublisher, keys, publishers
-from modelseal.errors import FormatError, Reason, StoreDamagedError
+from modelseal import (
+    ModelVerifier,
+    PublisherRegistry,
+    TrustedPublisher,
+    fileio,
+    keys,
+    publishers,
+)
+from modelseal.errors import FormatError, Reason, StoreDamagedError, StoreLockedError
 from modelseal.levels import Level, Trust, load
 from tests.test_publishers import FIRST, SECOND, THIRD, alice, encoded, print_of, said, signed
 
@@ -25,6 +34,11 @@ def level(kind: str, *listed: TrustedPublisher, **more: Any) -> Level:
 
 def other(name: str, key: keys.PrivateKey, **more: Any) -> TrustedPublisher:
     return alice(**more).model_copy(update={"publisher_id": name, "public_key": encoded(key)})
+
+
+def fits(key: keys.PrivateKey) -> Callable[[keys.PublicKey], bool]:
+    """Whether something is signed with a key."""
+    return lambda public: keys.fingerprint(public) == print_of(key)
 
 
 def test_the_nearest_level_counts() -> None:
@@ -61,6 +75,8 @@ def test_a_revocation_counts_from_every_level(kind: str) -> None:
 def test_what_is_said_of_those_whom_nobody_lists() -> None:
     gone = level("user", alice(revoked_at=NOW, reason="stolen"), grants=False, own=False)
     assert Trust([gone]).publisher_revoked("bob") == ""
+    assert Trust([gone]).key_revoked(print_of(THIRD)) == ""
+    assert "(in 'user.json')" in Trust([gone]).key_revoked(print_of(FIRST))
     assert "(in 'user.json')" in Trust([gone]).publisher_revoked("alice")
     voice = Trust([gone]).judge(signed(THIRD))
     assert (voice.signer_id, voice.reason) == ("alice", Reason.PUBLISHER_REVOKED)
@@ -74,8 +90,77 @@ def test_a_level_that_may_not_grant() -> None:
     trust = Trust([level("store", alice(require=3), grants=False, own=False)])
     assert not trust.grants
     assert trust.judge(signed()).reason is Reason.SIGNER_UNTRUSTED
+    assert trust.judge_key(fits(FIRST), "acme/tiny") is None
     assert trust.required("acme/tiny") == 0
     assert Trust([level("user", alice(require=3), grants=False)]).required("acme/tiny") == 3
+
+
+def test_a_key_speaks_for_the_first_publisher_whose_word_counts() -> None:
+    elsewhere, elsewhere_too = (other(name, THIRD, models=["other"]) for name in ("bob", "carol"))
+    dave, erin = other("dave", THIRD), other("erin", THIRD)
+    for listed, name, reason in (
+        ([elsewhere, dave, erin], "dave", None),
+        ([erin, elsewhere, dave], "erin", None),
+        ([elsewhere, elsewhere_too], "bob", Reason.MODEL_NOT_ALLOWED),
+        ([elsewhere_too, elsewhere], "carol", Reason.MODEL_NOT_ALLOWED),
+    ):
+        for levels in (
+            [level("user", alice(), *listed)],
+            [level(f"user{number}", one) for number, one in enumerate(listed)],
+        ):
+            voice = Trust(levels).judge_key(fits(THIRD), "acme/tiny")
+            assert voice is not None
+            assert (voice.signer_id, voice.reason) == (name, reason)
+            assert voice.fingerprint == print_of(THIRD)
+            assert Trust(levels).count([voice]) == int(reason is None)
+    assert Trust([level("user", alice(), dave)]).judge_key(fits(SECOND), "acme/tiny") is None
+
+
+def test_a_former_key_speaks_for_its_publisher_until_its_end_alone() -> None:
+    gone = publishers.rotate(alice(), said(SECOND), at=NOW - DAY)
+    trust = Trust([level("user", gone, other("bob", THIRD))], lambda _: NOW - 2 * DAY)
+    for key, reason in ((FIRST, Reason.KEY_ROTATED), (SECOND, None)):
+        voice = trust.judge_key(fits(key), "acme/tiny")
+        assert voice is not None
+        # No memory knows a signature by its key: only what is as of now counts.
+        assert (voice.signer_id, voice.reason) == ("alice", reason)
+
+
+def test_a_nearer_level_hides_its_own_publishers_keys_and_no_others() -> None:
+    near = level("store", alice())
+    far = level("user", other("alice", SECOND), other("bob", THIRD))
+    trust = Trust([near, far])
+    assert trust.judge_key(fits(SECOND), "acme/tiny") is None
+    for key, name, source in ((FIRST, "alice", "store.json"), (THIRD, "bob", "user.json")):
+        voice = trust.judge_key(fits(key), "acme/tiny")
+        assert voice is not None
+        assert (voice.signer_id, voice.reason, voice.source) == (name, None, source)
+
+
+def test_a_level_that_may_not_grant_hides_nobody() -> None:
+    delivered = level("store", alice(), other("mallory", THIRD), grants=False, own=False)
+    own = level("user", other("bob", FIRST), alice())
+    for order in ([delivered, own], [own, delivered]):
+        voice = Trust(order).judge_key(fits(FIRST), "acme/tiny")
+        assert voice is not None
+        assert (voice.signer_id, voice.reason, voice.source) == ("bob", None, "user.json")
+        assert Trust(order).judge_key(fits(THIRD), "acme/tiny") is None
+
+
+@pytest.mark.parametrize("kind", ["registry", "store", "user"])
+def test_a_key_that_is_revoked_at_any_level_speaks_for_nobody(kind: str) -> None:
+    trusting = level("registry", alice(), other("bob", FIRST))
+    for gone, name, reason in (
+        # Bob is not revoked; his key is, as it is Alice's.
+        (alice(revoked_at=NOW), "alice", Reason.PUBLISHER_REVOKED),
+        (other("mallory", FIRST, revoked_at=NOW), "alice", Reason.KEY_REVOKED),
+    ):
+        revoking = level(kind, gone, grants=False, own=False)
+        for order in ([trusting, revoking], [revoking, trusting]):
+            voice = Trust(order).judge_key(fits(FIRST), "acme/tiny")
+            assert voice is not None
+            assert (voice.signer_id, voice.reason) == (name, reason)
+            assert f"(in '{kind}.json')" in voice.message
 
 
 def test_a_revocation_in_the_same_registry_under_another_name() -> None:
@@ -83,7 +168,8 @@ def test_a_revocation_in_the_same_registry_under_another_name() -> None:
     registry.add_publishers([alice(), other("mallory", FIRST, revoked_at=NOW)])
     result = registry.verify_against_registry(signed())
     assert not result.valid
-    assert "'mallory'" in str(result.error)
+    when = publishers.day(NOW)
+    assert result.error == f"'mallory', whose key is {print_of(FIRST)}, was revoked {when}"
     report = ModelVerifier().verify_model(None, signed(), registry=registry)
     assert report.reason is Reason.KEY_REVOKED
 
@@ -143,3 +229,21 @@ def test_loading_a_level(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(FormatError, match="it is not a regular file"):
         load("user", tmp_path / "fifo")
+    too_long = tmp_path / ("x" * 300)
+    with pytest.raises(OSError) as unreadable:
+        load("user", too_long)
+    assert unreadable.value.errno == errno.ENAMETOOLONG
+    assert unreadable.value.__notes__ == [f"cannot read '{too_long}'"]
+
+
+def test_a_level_waits_as_long_as_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trust.json"
+    PublisherRegistry(path).add_publisher(alice())
+    found = load("user", path, lock_timeout=0)
+    assert found is not None
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits"))
+    with fileio.locked(path), pytest.raises(StoreLockedError):
+        found.registry.remove_publisher("alice")
+    assert found.registry.list_publishers() == [alice()]
