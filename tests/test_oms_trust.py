@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from modelseal.store import Store
 from tests.conftest import VECTORS, Result
 from tests.forging import certify, key, private_pem, public_pem, sign, statement_of
 
@@ -100,6 +101,34 @@ def test_models_that_a_publisher_may_sign(run: Run, model: Path) -> None:
     done = run("verify", "--manifest", P256, "--model-dir", model)
     assert done.code == 2
     assert "'alice' may not sign the model 'model' (model-not-allowed)" in done.out
+
+
+def test_who_shares_a_key_is_named_where_their_word_counts(run: Run, model: Path) -> None:
+    trust(run, "alice", "p256", "--models", "other*")
+    for name in ("bob", "carol"):
+        assert trust(run, name, "p256").code == 0
+    verify = ("verify", "--manifest", P256, "--model-dir", model, "--ignore-path=ignore-me")
+    done = run(*verify)
+    assert (done.code, "  Signer   : bob\n" in done.out) == (0, True)
+    done = run(*verify, "--require", "2")
+    assert (done.code, "1 trusted publisher, and 2 are needed" in done.out) == (2, True)
+    # The key is the one that is revoked, under whatever name.
+    assert run("trust", "revoke", "carol").code == 0
+    done = run(*verify)
+    assert (done.code, "'carol', whose key is SHA256:" in done.out) == (2, True)
+
+
+def test_a_level_that_came_with_the_model_speaks_for_no_bundle(run: Run, model: Path) -> None:
+    Store.init(model)
+    delivered = model / ".modelseal" / "trust.json"
+    assert trust(run, "alice", "p256", "--registry", str(delivered)).code == 0
+    (delivered.parent / "owner").write_text("0" * 32 + "\n")
+    verify = ("verify", "--manifest", P256, "--model-dir", model, "--ignore-path=ignore-me")
+    done = run(*verify)
+    assert (done.code, "(signer-untrusted)" in done.out) == (2, True)
+    assert trust(run, "bob", "p256").code == 0
+    done = run(*verify)
+    assert (done.code, "  Signer   : bob\n" in done.out) == (0, True)
 
 
 def test_one_signature_is_one(run: Run, model: Path) -> None:
