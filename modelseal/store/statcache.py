@@ -144,7 +144,8 @@ def save(
     seal, files: a manifest that names so many files, each of them by its digest here.
     Nothing is raised where that can't be done.
     """
-    kept: dict[str, Digest | FileDigest] = {**known, **_without_racy(hashed, taken_at)}
+    fresh = _without_racy(hashed, taken_at)
+    kept: Mapping[str, Digest | FileDigest] = {**known, **fresh} if known else fresh
     paths = sorted(kept)
     whole = len(paths) == files  # some may be too young to be remembered
     with suppress(StoreError, OSError, sqlite3.Error, ValueError):
