@@ -104,7 +104,7 @@ def enter(
         for odd in found.irregular
         if odd.path not in signed
     )
-    report.unsigned += [
+    report.unsigned = [
         item
         for item in sorted([*unsigned, *odd])
         if item.path not in named
@@ -153,11 +153,11 @@ def _enter_oddities(report: Report, found: tree.Tree, ignore: Collection[str]) -
         message = f"cannot read '{path}': {(error.strerror or 'unknown error').lower()}"
         report.errors.append(Fault(path, message, Reason.FILE_UNREADABLE))
     report.warnings += [oddities.outside_warning(path, found.links[path]) for path in found.outside]
-    named: set[str] = set()
+    ignored = set(found.ignored)
     if ignore:
-        named = paths.parents(entry.path for entry in report.manifest.files)
-        named.update(entry.path for entry in report.manifest.files)
-    report.ignored = sorted({*found.ignored, *(path for path in ignore if path in named)})
+        named = [entry.path for entry in report.manifest.files]
+        ignored |= paths.parents(named).union(named).intersection(ignore)
+    report.ignored = sorted(ignored)
 
 
 def _enter_difference(
@@ -184,12 +184,13 @@ def _enter_difference(
             report.altered.append(Altered(path, entry.digests[0], None, note))
             continue
         digest = actual[path]
-        note = _note_shard(form, entry.digests, digest)
         if digest.lfs_pointer:
             note = "git-lfs pointer"
             hints.append(oddities.HINT_POINTER)
         elif form.sized and digest.size != entry.size_bytes:
             note = _sizes(digest.size, entry.size_bytes)
+        else:
+            note = _note_shards(form, entry.digests, digest)
         was, now = _first_difference(entry.digests, form.digests(digest))
         report.altered.append(Altered(path, was, now, note))
     instead = {odd.path: odd for odd in found.irregular}
@@ -209,14 +210,14 @@ def _sizes(actual: int, signed: int | None) -> str:
     return f"{actual:,} bytes, signed as {signed:,}"
 
 
-def _first_difference(was: Sequence[str], now: Sequence[str]) -> tuple[str, str]:
-    """Of a file's digests the first that is another, or its only one."""
-    pairs = [pair for pair in zip(was, now, strict=False) if pair[0] != pair[1]]
-    return pairs[0] if pairs else (was[0], now[0])
+def _first_difference(was: Sequence[str], now: Sequence[str]) -> tuple[str, str | None]:
+    """Of a file's digests the first that is another; none is where only the size differs."""
+    differing = (pair for pair in zip(was, now, strict=False) if pair[0] != pair[1])
+    return next(differing, (was[0], None))
 
 
-def _note_shard(form: Form, was: Sequence[str], digest: hashing.FileDigest) -> str:
-    """Which ranges of a file differ."""
+def _note_shards(form: Form, was: Sequence[str], digest: hashing.FileDigest) -> str:
+    """Which ranges of a file differ that is as large as signed."""
     if not form.shard_size:
         return ""
     now = form.digests(digest)
@@ -227,4 +228,4 @@ def _note_shard(form: Form, was: Sequence[str], digest: hashing.FileDigest) -> s
         if old != new
     ]
     more = f" and {len(bad) - 3:,} more" if len(bad) > 3 else ""
-    return f"shards {', '.join(bad[:3])}{more}" if bad else ""
+    return f"shards {', '.join(bad[:3])}{more}"

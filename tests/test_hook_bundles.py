@@ -84,6 +84,15 @@ def test_a_bundle_is_judged_by_blobs(repo: Repo, hook: Hook, sign: Sign, form: l
     assert (done.code, "  [FAIL] config.json (missing)\n" in done.out) == (2, True)
 
 
+@pytest.mark.parametrize("form", FORMS, ids=" ".join)
+def test_a_signed_file_that_is_pushed_empty_is_altered(
+    repo: Repo, hook: Hook, sign: Sign, form: list[str]
+) -> None:
+    sign(*form)
+    done = hook(repo.commit({"model/config.json": b""}))
+    assert (done.code, "  [FAIL] config.json" in done.out) == (2, True)
+
+
 def test_nobodys_bundle_is_refused(repo: Repo, hook: Hook, sign: Sign, keys: Keys) -> None:
     sign()
     repo.git("config", "modelseal.hook.registry", trust(repo.path.parent / "other.json", keys))

@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelseal import comparing, hashing, prechecking, tree
 from modelseal.errors import FormatError, KeyLoadError
 from modelseal.oms import bundle, dsse, ecdsa, lenient, shards, statement
 from modelseal.oms.statement import SignedFile, Statement
+from modelseal.report import Altered, Report
 from tests.forging import altered, key, public_pem, rooted, sign, statement_of
 from tests.strategies import QUICK
 
@@ -167,6 +169,93 @@ def test_keys_that_oms_does_not_know_are_refused() -> None:
         ecdsa.load_public(public)
     with pytest.raises(KeyLoadError, match="an ECDSA secp256k1 public key can't be used"):
         ecdsa.load_public(public_pem(key(ec.SECP256K1())))
+
+
+# Shards that are compared
+
+
+WEIGHTS = bytes(range(25))
+
+
+def cut(content: bytes) -> tuple[str, ...]:
+    """The digests of shards of five bytes."""
+    parts = [content[start : start + 5] for start in range(0, len(content), 5)]
+    return tuple(hashlib.sha256(part).hexdigest() for part in parts)
+
+
+def in_shards(**contents: bytes) -> Statement:
+    """What an honest signer says of some files."""
+    files = [SignedFile(path, cut(content), len(content)) for path, content in contents.items()]
+    return Statement(model_name="m", files=files, shard_size=5)
+
+
+def entered(root: Path, signed: Statement) -> Report:
+    """What is said of files that were read whatever their size, as those of a commit are."""
+    found = tree.walk(root)
+    outcomes = hashing.hash_files(root, found.files, shard_size=signed.shard_size)
+    report = Report(manifest=signed)
+    comparing.enter(report, found, dict(zip(found.files, outcomes, strict=True)))
+    return report
+
+
+@pytest.mark.parametrize(
+    ("bad", "note"),
+    [
+        ([4], "shards 20:25"),
+        ([1, 3], "shards 5:10, 15:20"),
+        ([0, 1, 3], "shards 0:5, 5:10, 15:20"),
+        ([0, 1, 2, 4], "shards 0:5, 5:10, 10:15 and 1 more"),
+        ([0, 1, 2, 3, 4], "shards 0:5, 5:10, 10:15 and 2 more"),
+    ],
+)
+def test_up_to_three_ranges_are_named_that_differ(
+    tmp_path: Path, bad: list[int], note: str
+) -> None:
+    changed = bytearray(WEIGHTS)
+    for number in bad:
+        changed[5 * number] ^= 0xFF
+    content = bytes(changed)
+    (tmp_path / "w").write_bytes(content)
+    was, now = cut(WEIGHTS)[bad[0]], cut(content)[bad[0]]
+    assert entered(tmp_path, in_shards(w=WEIGHTS)).altered == [Altered("w", was, now, note)]
+
+
+@pytest.mark.parametrize(
+    ("content", "differs"),
+    [(b"", None), (WEIGHTS[:10], None), (WEIGHTS[:12], 2), (WEIGHTS + b"x", None), (b"x" * 30, 0)],
+    ids=["empty", "cut between shards", "cut in a shard", "longer", "longer and other"],
+)
+def test_a_file_of_another_size_than_its_shards(
+    tmp_path: Path, content: bytes, differs: int | None
+) -> None:
+    (tmp_path / "w").write_bytes(content)
+    was, now = cut(WEIGHTS)[differs or 0], None if differs is None else cut(content)[differs]
+    note = f"{len(content)} bytes, signed as 25"
+    assert entered(tmp_path, in_shards(w=WEIGHTS)).altered == [Altered("w", was, now, note)]
+
+
+def test_a_file_of_another_size_is_not_read(tmp_path: Path) -> None:
+    for name, content in {"e": b"", "s": WEIGHTS[:10], "v": b"v", "w": b"x"}.items():
+        (tmp_path / name).write_bytes(content)
+    manifest = in_shards(s=WEIGHTS, v=b"v", w=b"w")
+    report = Report(manifest=manifest, warnings=["earlier"], hints=["earlier"])
+    told: list[tuple[int, int]] = []
+    comparing.check_files(report, tmp_path, progress=lambda *counts: told.append(counts))
+    assert report.altered == [
+        Altered("s", cut(WEIGHTS)[0], None, "10 bytes, signed as 25"),
+        Altered("w", cut(b"w")[0], cut(b"x")[0], "shards 0:1"),
+    ]
+    assert (report.passed, report.checked, told[-1]) == (["v"], 3, (2, 2))
+    assert (report.unsigned, report.unchecked) == ([], [])
+    assert report.hints == ["earlier"]
+    assert report.warnings == ["earlier", "'e' is empty, and shards sign no empty file"]
+
+
+def test_a_size_that_cannot_be_told_is_no_other_one(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    signed = {name: SignedFile(name, cut(b"12"), 2) for name in ("gone", "one")}
+    check = prechecking.Check(tmp_path, signed, (), prechecking.Form("sha256", 5, True), {})
+    assert check.misfits(["gone", "one"]) == {"one": 1}
 
 
 # Names of shards
