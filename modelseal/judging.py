@@ -83,8 +83,8 @@ def _check_key(
 
 def _accept(report: Report, *, trusting: bool) -> None:
     report.signature_valid = True
-    first = next((voice for voice in report.voices if voice.reason is None), None)
-    if first is not None and (trusting or first is report.voices[0]):
+    first = next(voice for voice in report.voices if voice.reason is None)
+    if trusting or first is report.voices[0]:
         # It may be a cosigner whose word is taken, and not the one who signed first.
         report.trusted = True
         report.signer_id, report.fingerprint = first.signer_id, first.fingerprint

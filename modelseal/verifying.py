@@ -212,11 +212,11 @@ def _ask_store(
         report.warnings.append(f"the store can't be asked for this version: {err}")
     try:
         last = store.last_verified(manifest.model_name)
-        later = last and as_utc(datetime.fromisoformat(last.created_at))
+        if last is None:
+            return True
+        later = as_utc(datetime.fromisoformat(last.created_at))
     except (ModelSealError, OSError, ValueError) as err:
         report.warnings.append(f"the store can't be asked what was verified before: {err}")
-        return True
-    if not last or not later:
         return True
     if last.id == identifier(signed):
         return False

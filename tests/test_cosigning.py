@@ -11,6 +11,7 @@ from modelseal import (
     ModelVerifier,
     SignedManifest,
     cosigning,
+    judging,
     manifestfiles,
     publishers,
     structs,
@@ -18,11 +19,14 @@ from modelseal import (
 from modelseal import keys as keys_
 from modelseal.canonical import canonical, identifier
 from modelseal.errors import FormatError, OverwriteError, Reason, StoreDamagedError
-from modelseal.levels import Level, Trust
+from modelseal.levels import Level, Memory, Trust
+from modelseal.report import Report, Voice
 from modelseal.store import Store
 from modelseal.trust import PublisherRegistry
 from tests.conftest import Keys, Result
-from tests.test_publishers import FIRST, SECOND, THIRD, encoded
+from tests.test_levels import level, other
+from tests.test_publishers import FIRST, ROTATED, SECOND, THIRD, alice, encoded
+from tests.test_publishers import signed as by_alice
 from tests.test_trust import publisher
 
 Run = Callable[..., Result]
@@ -101,6 +105,29 @@ def test_a_cosigner_vouches_alone_where_the_signer_is_unknown(
         manifest_path=signed,
     )
     assert (with_key.reason, with_key.trusted) == (Reason.SIGNER_UNTRUSTED, False)
+
+
+def test_beside_a_key_a_cosigner_counts_and_lends_no_name(
+    model: Path, signed: Path, document: SignedManifest, keys: Keys, trust: Trust
+) -> None:
+    cosign(signed)
+
+    def check(background: Trust) -> Report:
+        return ModelVerifier().verify_model(
+            model,
+            document,
+            public_key_bytes=keys.public.read_bytes(),
+            background=background,
+            require=1,
+        )
+
+    known = check(trust)
+    assert (known.valid, known.counted, known.trusted) == (True, 2, True)
+    assert (known.signer_id, known.publisher, known.source) == (ALICE, "Somebody", "trust.json")
+    unknown = check(Trust([level("user", other("bob", SECOND))]))
+    assert (unknown.valid, unknown.counted, unknown.trusted) == (True, 1, False)
+    assert (unknown.signer_id, unknown.publisher, unknown.source) == (ALICE, "", "")
+    assert unknown.fingerprint == known.fingerprint
 
 
 def test_a_bad_signature_of_the_manifest_itself_is_not_made_good(
@@ -357,3 +384,59 @@ def test_an_old_cosignature_outlives_its_key_where_the_store_kept_it(
             model, document, registry=Trust(trust.levels, memory), store=store, require=2
         )
         assert report.reason is reason
+
+
+# Hints, and words
+
+
+def hints(*levels: Level, memory: Memory | None = None) -> list[str]:
+    """What there is to try where Alice's signature with her first key is refused."""
+    report = ModelVerifier().verify_model(None, by_alice(), registry=Trust(levels, memory))
+    assert report.reason is not None
+    return report.hints
+
+
+def test_a_store_that_saw_it_in_time_is_named_where_none_is_asked() -> None:
+    rotated = level("user", ROTATED)
+    hint = "a store of your own that saw it in time counts: name it with '--store DIR'"
+    assert hints(rotated) == [hint]
+    assert hints(rotated, memory=lambda _: None) == []
+    assert hints(level("user", other("alice", SECOND))) == [], "another key, at any time"
+
+
+def test_a_registry_that_came_along_is_named_where_it_knows_the_signer() -> None:
+    came, other_came = (
+        level("store", one, grants=False, own=False) for one in (alice(), other("bob", SECOND))
+    )
+    said = (
+        "'store.json' knows this name, but may have come with the model: "
+        "if it is yours, name its store with '--store DIR'"
+    )
+    assert hints(other_came, came) == [said]
+    assert hints(other_came) == [judging.HINT_NOBODY]
+    assert hints(level("user", alice(), grants=False)) == [judging.HINT_NOBODY]
+    assert hints(level("registry"), came) == [], "whoever named a registry knows where it is"
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        (0, "0 trusted publishers, and 4 are needed"),
+        (1, "1 trusted publisher, and 4 are needed"),
+        (2, "2 trusted publishers, and 4 are needed"),
+    ],
+)
+def test_who_does_not_count_is_named(counted: int, said: str, document: SignedManifest) -> None:
+    report = Report(manifest=document.manifest, signer_id=ALICE, required=4, counted=counted)
+    report.voices = [Voice("carol")]
+    assert judging.too_few(report) == Voice(
+        ALICE, reason=Reason.THRESHOLD, message=f"signed by {said}"
+    )
+    report.voices += [
+        Voice(ALICE, reason=Reason.KEY_ROTATED),
+        Voice("bob", reason=Reason.SIGNER_UNTRUSTED),
+    ]
+    assert judging.too_few(report).message == (
+        f"signed by {said}; not counted: 'alice@example.com' (key-rotated), "
+        "'bob' (signer-untrusted)"
+    )

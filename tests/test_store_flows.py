@@ -6,10 +6,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from modelseal import (
     KeyManager,
@@ -23,7 +25,7 @@ from modelseal import (
 )
 from modelseal.canonical import identifier
 from modelseal.errors import FormatError, Reason, VersionReusedError
-from modelseal.store import Store
+from modelseal.store import Store, layout, log, verified
 from tests.conftest import Keys, Result
 from tests.sealed import seal_of
 
@@ -276,7 +278,8 @@ def test_row_17_verify_refuses_a_reused_version(
     args = ("--manifest", model / "signed_manifest.json", "--model-dir", model)
     done = verify(*args)
     assert done.code == 2
-    assert done.out.splitlines()[4].startswith("Refused: ")
+    refused = "Refused: 'model' 1.0 is sealed already, with other content ("
+    assert done.out.splitlines()[4].startswith(refused)
     assert "[FAIL]" not in done.out
     assert "All files verified" not in done.out
     report = json.loads(verify(*args, "--json").out)
@@ -289,6 +292,7 @@ def test_row_17_an_older_manifest_than_the_last_one_verified(
     args = ("--manifest", model / "signed_manifest.json", "--model-dir", model)
     sign("--model-version", "1.0")
     old = (model / "signed_manifest.json").read_bytes()
+    assert verify(*args).code == 0
     sign("--model-version", "2.0")
     assert verify(*args, "--no-rollback").code == 0
     (model / "signed_manifest.json").write_bytes(old)
@@ -298,6 +302,75 @@ def test_row_17_an_older_manifest_than_the_last_one_verified(
     assert (refused["valid"], refused["reason"]) == (False, "rollback")
     # Its success was noted, but what was verified later stays the mark.
     assert verify(*args, "--no-rollback").code == 2
+
+
+def dated(model: Path, keys: Keys, description: str, hour: int) -> SignedManifest:
+    """The model, signed with a date of somebody's choice."""
+    manifest = ModelSigner().create_manifest(model, "model", description=description)
+    created_at = datetime(2024, 1, 31, hour, tzinfo=UTC)
+    manifest = manifest.model_copy(update={"created_at": created_at})
+    return ModelSigner().sign_manifest(manifest, keys.private.read_bytes(), "alice")
+
+
+def test_only_news_is_noted(model: Path, keys: Keys) -> None:
+    """Neither what was noted last nor what is older; of the same time, what is another one."""
+    noted: list[str] = []
+
+    class Diary(Store):
+        def note_verified(self, signed: SignedManifest) -> None:
+            noted.append(signed.manifest.description)
+            super().note_verified(signed)
+
+    store = Diary.init(model)
+
+    def warnings(signed: SignedManifest) -> list[str]:
+        report = ModelVerifier().verify_model(
+            model, signed, public_key_bytes=keys.public.read_bytes(), store=store
+        )
+        assert report.valid
+        return report.warnings
+
+    one, other = dated(model, keys, "a", 1), dated(model, keys, "b", 1)
+    assert [warnings(signed) for signed in (one, one, other)] == [[], [], []]
+    assert noted == ["a", "b"]
+    assert warnings(dated(model, keys, "c", 2)) == []
+    last = store.last_verified("model")
+    assert last is not None
+    said = f"older than version 0.0.0, which was verified here {last.verified_at}"
+    assert warnings(other) == [said]
+    assert noted == ["a", "b", "c"]
+
+
+def test_a_damaged_store_speaks_against_nothing(sign: Sign, model: Path, keys: Keys) -> None:
+    sign("--model-version", "1.0")
+    store, signed = Store.open(model), manifest_of(model)
+    id_ = identifier(signed)
+    noted = Path(verified.path_of(store.path, "model"))
+    noted.parent.mkdir()
+
+    def warnings() -> list[str]:
+        report = ModelVerifier().verify_model(
+            model, signed, public_key_bytes=keys.public.read_bytes(), store=store
+        )
+        assert report.valid
+        return report.warnings
+
+    before = "the store can't be asked what was verified before: "
+    noted.write_text("1.0\n")
+    assert warnings() == [f"{before}'{noted}' is damaged"]
+    # What can be read but for its time is replaced by what is verified now.
+    words = [layout.encode(word) for word in ("model", "1.0", "yesterday")]
+    noted.write_bytes(log.signed_line([log.now(), "0" * 64, *words]))
+    assert warnings() == [f"{before}Invalid isoformat string: 'yesterday'"]
+    assert warnings() == []
+    last = store.last_verified("model")
+    assert (last and last.id) == id_
+    sealed = Path(store.path, "manifests", id_[:2], f"{id_[2:]}.json")
+    sealed.write_text("{}")
+    said = (
+        f"the store can't be asked for this version: manifest '{sealed}' doesn't hash to its name"
+    )
+    assert warnings() == [said]
 
 
 # Revisions
@@ -406,6 +479,28 @@ def test_precheck_looks_first_at_what_changed_last_and_then_at_the_smallest(
     assert seen == read
 
 
+def test_precheck_goes_by_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = {"b": b"", **dict.fromkeys("acdefghij", b"x")}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(prechecking, "_GROUP_BYTES", 4)
+    monkeypatch.setattr(tree, "changed_at", lambda *_: 0)
+    groups: list[str] = []
+    hash_files = hashing.hash_files
+
+    def spy(root: Path, files: list[str], **how: Any) -> object:
+        groups.append("".join(files))
+        return hash_files(root, files, **how)
+
+    monkeypatch.setattr(hashing, "hash_files", spy)
+    manifest = seal_of(contents).manifest
+    signed = {entry.path: entry for entry in manifest.files}
+    recorded = {path: blake3(content).digest() for path, content in contents.items()}
+    check = prechecking.Check(tmp_path, signed, (), prechecking.Form.of(manifest), {})
+    assert check.suspects_first(list(contents), recorded, []) == {}
+    assert [group for group in groups if group] == ["bacde", "fghi", "j"]
+
+
 def test_changed_at_is_the_file_systems_word(model: Path) -> None:
     assert tree.changed_at(model, "config.json") == int((model / "config.json").stat().st_ctime)
     assert tree.changed_at(model, "gone") == 0
@@ -445,14 +540,22 @@ class _FalseIndex(Store):
         return {digest: bytes(32) for digest in digests}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("group", [1, 1 << 20])
 @pytest.mark.parametrize("altered", [False, True])
 def test_row_30_false_blake3_digests_never_decide(
-    sign: Sign, model: Path, keys: Keys, altered: bool
+    sign: Sign,
+    model: Path,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    altered: bool,
+    group: int,
 ) -> None:
     sign("--precheck")
     signed = manifest_of(model)
     if altered:
         (model / WEIGHTS).write_bytes(b"x")
+    monkeypatch.setattr(prechecking, "_GROUP_BYTES", group)
+    monkeypatch.setattr(tree, "changed_at", lambda *_: 0)
     report = ModelVerifier().verify_model(
         model,
         signed,
@@ -461,6 +564,7 @@ def test_row_30_false_blake3_digests_never_decide(
         precheck=True,
     )
     assert report.valid is not altered
+    assert (report.checked, report.unchecked) == (3, [])
     if not altered:
         assert report.warnings == [
             f"the store's BLAKE3 of '{path}' is false; its SHA-256 is as signed"

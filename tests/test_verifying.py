@@ -22,7 +22,9 @@ from modelseal import (
     PublisherRegistry,
     SignedManifest,
     TrustedPublisher,
+    comparing,
     manifestfiles,
+    tree,
 )
 from modelseal.errors import (
     FileChangedError,
@@ -241,7 +243,8 @@ def test_a_size_that_does_not_fit_the_file_is_no_match(
     # The digest fits and the signature holds; a receiver would be told a size that is not so.
     files = [entry(model, "config.json", size_bytes=22), *(entry(model, path) for path in ALL[1:])]
     report = check(sign(keys, files))
-    assert [item.path for item in report.altered] == ["config.json"]
+    note = "21 bytes, signed as 22"
+    assert report.altered == [Altered("config.json", files[0].sha256_hash, None, note)]
     assert report.passed == ALL[1:]
     assert (report.reason, report.exit_code) == (ALTERED, 2)
 
@@ -529,6 +532,7 @@ def test_the_hint_names_the_download_cache_where_it_is_all_that_is_unsigned(
             datetime(9999, 12, 31, tzinfo=UTC),
             "created_at 9999-12-31T00:00:00+00:00 is in the future: is a clock wrong?",
         ),
+        (datetime(2000, 1, 1, tzinfo=UTC), ""),
         (
             datetime(1, 1, 1, tzinfo=UTC),
             "created_at 0001-01-01T00:00:00+00:00 is too long ago to be true",
@@ -600,6 +604,20 @@ def test_what_cannot_be_judged_is_neither_right_nor_wrong(
     assert (report.reason, report.exit_code) == (Reason.FILE_UNSIGNED, 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "why"), [(OSError(13, "Permission denied"), "permission denied"), (OSError(), "")]
+)
+def test_of_a_model_that_cannot_be_listed_nothing_is_missing(
+    document: SignedManifest, error: OSError, why: str
+) -> None:
+    report, found = Report(manifest=document.manifest), tree.Tree()
+    found.unlistable.append(tree.Unlistable(".", error))
+    comparing.enter(report, found, {})
+    said = f"cannot read '.': {why or 'unknown error'}"
+    assert report.errors == [Fault(".", said, Reason.FILE_UNREADABLE)]
+    assert (report.missing, report.passed) == ([], [])
+
+
 # verify_files
 
 
@@ -656,6 +674,13 @@ def test_every_way_of_working_gives_the_same_report(
         ):
             assert check(**options) == plain
     assert told[-1] == 2048
+
+
+def test_progress_knows_the_whole_from_the_start(check: Callable[..., Report]) -> None:
+    told: list[tuple[int, int]] = []
+    check(progress=lambda *counts: told.append(counts))
+    assert told[-1] == (2069, 2069)
+    assert {total for _, total in told} == {2069}
 
 
 def test_a_manifest_is_loaded_within_bounds(model: Path, signed: Path) -> None:
