@@ -22,7 +22,7 @@ def check_files(
     exclude: frozenset[str] = tree.ROOT_EXCLUSIONS,
     ignore: Collection[str] = (),
     overlook: Collection[str] = (),
-    follow_symlinks: bool = False,
+    follow_symlinks: bool,
     stay_inside: bool = False,
     recorded: Mapping[str, bytes] = MappingProxyType({}),
     **how: Unpack[hashing.Options],
@@ -55,7 +55,7 @@ def check_files(
     form = Form.of(report.manifest)
     check = Check(top, signed, found.links, form, how)
     misfits = check.misfits(files) if form.shard_size else {}
-    outcomes = check.suspects_first(files, recorded, report.warnings) if recorded else {}
+    outcomes = check.suspects_first(files, recorded, report.warnings)
     if not any(check.speaks_against(path, outcome) for path, outcome in outcomes.items()):
         rest = [path for path in files if path not in outcomes and path not in misfits]
         outcomes |= check.hash(rest)

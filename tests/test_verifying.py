@@ -381,6 +381,8 @@ def test_names_left_out_at_the_root_are_unsigned_below(
 ) -> None:
     names = [".git/config", ".modelseal/log", "model.sig", "signed_manifest.json"]
     put(model, *names[:3], *(f"weights/{name}" for name in names))
+    (model / ".git" / "link").symlink_to("config")
+    assert check(ignore_unsigned_files=True).hints == []
     assert check().unsigned == [Unsigned(f"weights/{name}") for name in names]
 
 
