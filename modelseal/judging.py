@@ -62,8 +62,7 @@ def judge(
     if own.reason is Reason.SIGNATURE_INVALID or (trust is not None and not bound):
         _refuse(report, own, known)
     elif report.counted < report.required:
-        alone = trust is not None and own.reason is not None and not report.counted
-        _refuse(report, own if alone else too_few(report), known)
+        _refuse(report, too_few(report), known)
     else:
         _accept(report, trusting=trust is not None)
 

@@ -135,9 +135,9 @@ class ModelVerifier:
         if not report.signature_valid:
             return report
         _question_time(report, signed_manifest.manifest.created_at)
-        news = False
-        if store is not None:
-            news = _ask_store(report, store, signed_manifest, no_rollback=no_rollback)
+        news = store is not None and _ask_store(
+            report, store, signed_manifest, no_rollback=no_rollback
+        )
         if model_dir is not None:
             check_files(
                 report,

@@ -25,7 +25,7 @@ from modelseal.store import Store
 from modelseal.trust import PublisherRegistry
 from tests.conftest import Keys, Result
 from tests.test_levels import level, other
-from tests.test_publishers import FIRST, ROTATED, SECOND, THIRD, alice, encoded
+from tests.test_publishers import FIRST, ROTATED, SECOND, THIRD, alice, encoded, print_of
 from tests.test_publishers import signed as by_alice
 from tests.test_trust import publisher
 
@@ -128,6 +128,13 @@ def test_beside_a_key_a_cosigner_counts_and_lends_no_name(
     assert (unknown.valid, unknown.counted, unknown.trusted) == (True, 1, False)
     assert (unknown.signer_id, unknown.publisher, unknown.source) == (ALICE, "", "")
     assert unknown.fingerprint == known.fingerprint
+
+
+def test_so_many_sign_as_the_rule_for_that_name_wants() -> None:
+    trust = Trust([level("user", alice(), other("bob", SECOND, require=2, models=["acme/*"]))])
+    for name, required, reason in (("acme/tiny", 2, Reason.THRESHOLD), ("tiny", 1, None)):
+        report = ModelVerifier().verify_model(None, by_alice(name=name), registry=trust)
+        assert (report.required, report.counted, report.reason) == (required, 1, reason)
 
 
 def test_a_bad_signature_of_the_manifest_itself_is_not_made_good(
@@ -416,6 +423,19 @@ def test_a_registry_that_came_along_is_named_where_it_knows_the_signer() -> None
     assert hints(other_came) == [judging.HINT_NOBODY]
     assert hints(level("user", alice(), grants=False)) == [judging.HINT_NOBODY]
     assert hints(level("registry"), came) == [], "whoever named a registry knows where it is"
+
+
+def test_a_lone_registry_is_one_that_somebody_named(tmp_path: Path) -> None:
+    registry = PublisherRegistry(tmp_path / "trust.json")
+    refused = ModelVerifier().verify_model(None, by_alice(), registry=registry)
+    assert (refused.reason, refused.hints) == (Reason.SIGNER_UNTRUSTED, [])
+    registry.add_publisher(alice())
+    report = ModelVerifier().verify_model(None, by_alice(), registry=registry)
+    assert (report.publisher, report.source) == ("Alice", str(tmp_path / "trust.json"))
+    assert report.fingerprint == print_of(FIRST)
+    registry.add_publisher(alice(revoked_at=datetime.now(UTC)))
+    revoked = ModelVerifier().verify_model(None, by_alice(), registry=registry)
+    assert (revoked.valid, revoked.fingerprint) == (False, print_of(FIRST))
 
 
 @pytest.mark.parametrize(

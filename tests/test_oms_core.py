@@ -253,6 +253,18 @@ def test_a_file_of_another_size_is_not_read(tmp_path: Path) -> None:
     assert report.warnings == ["earlier", "'e' is empty, and shards sign no empty file"]
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_link_to_the_one_file_of_a_model_is_followed_where_that_is_said(
+    tmp_path: Path, follow: bool
+) -> None:
+    (tmp_path / "w").write_bytes(WEIGHTS)
+    (tmp_path / "link").symlink_to("w")
+    report = Report(manifest=in_shards(**{statement.ALONE: WEIGHTS}))
+    comparing.check_files(report, tmp_path / "link", follow_symlinks=follow)
+    assert report.passed == (["link"] if follow else [])
+    assert [item.note for item in report.altered] == ([] if follow else ["symbolic link: 'w'"])
+
+
 def test_a_size_that_cannot_be_told_is_no_other_one(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"1")
     signed = {name: SignedFile(name, cut(b"12"), 2) for name in ("gone", "one")}

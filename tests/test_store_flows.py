@@ -24,7 +24,8 @@ from modelseal import (
     tree,
 )
 from modelseal.canonical import identifier
-from modelseal.errors import FormatError, Reason, VersionReusedError
+from modelseal.errors import FormatError, Reason, StoreDamagedError, VersionReusedError
+from modelseal.report import Report
 from modelseal.store import Store, layout, log, verified
 from tests.conftest import Keys, Result
 from tests.sealed import seal_of
@@ -323,14 +324,22 @@ def test_only_news_is_noted(model: Path, keys: Keys) -> None:
 
     store = Diary.init(model)
 
-    def warnings(signed: SignedManifest) -> list[str]:
-        report = ModelVerifier().verify_model(
-            model, signed, public_key_bytes=keys.public.read_bytes(), store=store
+    def check(signed: SignedManifest, root: Path | None = model) -> Report:
+        return ModelVerifier().verify_model(
+            root, signed, public_key_bytes=keys.public.read_bytes(), store=store
         )
+
+    def warnings(signed: SignedManifest) -> list[str]:
+        report = check(signed)
         assert report.valid
         return report.warnings
 
     one, other = dated(model, keys, "a", 1), dated(model, keys, "b", 1)
+    assert check(one, None).valid
+    (model / "new").touch()
+    assert not check(one).valid
+    (model / "new").unlink()
+    assert noted == [], "neither a signature alone nor what is not as signed"
     assert [warnings(signed) for signed in (one, one, other)] == [[], [], []]
     assert noted == ["a", "b"]
     assert warnings(dated(model, keys, "c", 2)) == []
@@ -346,7 +355,6 @@ def test_a_damaged_store_speaks_against_nothing(sign: Sign, model: Path, keys: K
     store, signed = Store.open(model), manifest_of(model)
     id_ = identifier(signed)
     noted = Path(verified.path_of(store.path, "model"))
-    noted.parent.mkdir()
 
     def warnings() -> list[str]:
         report = ModelVerifier().verify_model(
@@ -356,6 +364,7 @@ def test_a_damaged_store_speaks_against_nothing(sign: Sign, model: Path, keys: K
         return report.warnings
 
     before = "the store can't be asked what was verified before: "
+    noted.parent.mkdir()
     noted.write_text("1.0\n")
     assert warnings() == [f"{before}'{noted}' is damaged"]
     # What can be read but for its time is replaced by what is verified now.
@@ -371,6 +380,23 @@ def test_a_damaged_store_speaks_against_nothing(sign: Sign, model: Path, keys: K
         f"the store can't be asked for this version: manifest '{sealed}' doesn't hash to its name"
     )
     assert warnings() == [said]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), StoreDamagedError("damaged")])
+def test_a_store_that_can_note_nothing_is_no_failure(
+    model: Path, keys: Keys, error: Exception
+) -> None:
+    class Full(Store):
+        def note_verified(self, signed: SignedManifest) -> None:
+            raise error
+
+    report = ModelVerifier().verify_model(
+        model,
+        dated(model, keys, "", 1),
+        public_key_bytes=keys.public.read_bytes(),
+        store=Full.init(model),
+    )
+    assert (report.valid, report.warnings) == (True, [])
 
 
 # Revisions

@@ -253,8 +253,13 @@ def test_a_size_that_does_not_fit_the_file_is_no_match(
 
 
 def test_a_key_or_a_registry_is_needed(model: Path, document: SignedManifest) -> None:
-    with pytest.raises(ValueError, match="a public key, a registry or both are needed"):
+    with pytest.raises(ValueError, match=r"\Aa public key, a registry or both are needed\Z"):
         ModelVerifier().verify_model(model, document)
+
+
+def test_only_registries_can_count_publishers(check: Callable[..., Report]) -> None:
+    with pytest.raises(ValueError, match=r"\Apublishers can't be counted without a registry\Z"):
+        check(require=1)
 
 
 def test_a_manifest_that_names_no_file_is_malformed(
