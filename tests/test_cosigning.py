@@ -112,13 +112,13 @@ def test_beside_a_key_a_cosigner_counts_and_lends_no_name(
 ) -> None:
     cosign(signed)
 
-    def check(background: Trust) -> Report:
+    def check(background: Trust, require: int = 1) -> Report:
         return ModelVerifier().verify_model(
             model,
             document,
             public_key_bytes=keys.public.read_bytes(),
             background=background,
-            require=1,
+            require=require,
         )
 
     known = check(trust)
@@ -128,6 +128,12 @@ def test_beside_a_key_a_cosigner_counts_and_lends_no_name(
     assert (unknown.valid, unknown.counted, unknown.trusted) == (True, 1, False)
     assert (unknown.signer_id, unknown.publisher, unknown.source) == (ALICE, "", "")
     assert unknown.fingerprint == known.fingerprint
+    unasked = check(Trust([level("user", other("bob", SECOND))]), 0)
+    assert (unasked.valid, unasked.voices, unasked.trusted) == (True, [], False)
+    # Her name is one that somebody else's key has.
+    taken = check(Trust([level("user", other(ALICE, THIRD), other("bob", SECOND))]))
+    assert (taken.valid, taken.reason) == (False, Reason.SIGNATURE_INVALID)
+    assert [voice.signer_id for voice in taken.voices] == [ALICE]
 
 
 def test_so_many_sign_as_the_rule_for_that_name_wants() -> None:

@@ -278,6 +278,7 @@ def test_signed_manifests(
     ours, theirs = pairs[algorithm]
     other = next(kind for kind in SignatureAlgorithm if kind is not algorithm)
     signed = sign(ours)
+    assert signed.signature.signed_at == datetime(2024, 2, 1, tzinfo=UTC)
     good = ModelVerifier().verify_manifest(signed, ours.public)
     assert (good.valid, good.manifest, good.signer_id) == (True, signed.manifest, "alice")
     assert good.error is None
