@@ -148,6 +148,20 @@ def test_a_certificate_that_is_a_little_wrong_is_loaded_in_silence() -> None:
     assert certificates.load_pem(odd.public_bytes(Encoding.PEM)) == [odd]
 
 
+def test_a_signature_of_whole_bytes_is_written_in_one_way() -> None:
+    made = certify("signer").certificate
+    while made.signature[-1] & 1:  # else it would be no bit string
+        made = certify("signer").certificate
+    der = bytearray(made.public_bytes(Encoding.DER))
+    der[-len(made.signature) - 1] = 1  # so many bits of the last byte don't count
+    odd = x509.load_der_x509_certificate(bytes(der))
+    assert odd.signature == made.signature
+    with pytest.raises(KeyLoadError, match="a certificate in the bundle is damaged"):
+        certificates.load_der([bytes(der)])
+    with pytest.raises(KeyLoadError, match="this is a damaged certificate"):
+        certificates.load_pem(odd.public_bytes(Encoding.PEM))
+
+
 def test_what_is_no_certificate() -> None:
     for data, said in (
         (b"", "this is no certificate in PEM"),

@@ -65,6 +65,10 @@ def _loaded(load: Callable[[], list[x509.Certificate]]) -> list[x509.Certificate
         for each in loaded:
             _ = each.subject.rfc4514_string(), each.issuer.rfc4514_string()
             _ = each.not_valid_before_utc, each.not_valid_after_utc
+            # A signature is whole bytes: nobody else looks whether it says so, and one certificate
+            # could be written in several ways.
+            if not each.public_bytes(serialization.Encoding.DER).endswith(b"\0" + each.signature):
+                raise ValueError("bits of the signature are left over")
     return loaded
 
 
