@@ -346,6 +346,9 @@ def _bar(label: str, waited: float) -> "Any":
         ncols=max(columns - 2, 0),
         bar_format=None if columns >= _NARROW else _NARROW_FORMAT,
         smoothing=0,  # the rate since the beginning, which was before the bar
+        delay=waited,  # not drawn yet: whoever is interrupted now has nobody to clear it
     )
+    bar.delay = 0
     bar.start_t -= waited
+    bar.last_print_t -= waited
     return bar
