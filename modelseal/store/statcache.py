@@ -95,8 +95,7 @@ class StatCache:
         is given here or was known: the next `status` need not read it then.
         condensed_alone: they are of no use but to a seal by the same digests.
 
-        What was known is kept if it was asked for. Paths that this was not made for are passed
-        over. A cache that can't be written, or is being written by somebody else, stays as it is:
+        What was known is kept if it was asked for. Links are passed over. A cache that can't be written, or is being written by somebody else, stays as it is:
         nothing is raised.
         """
         if self._links:
@@ -145,7 +144,9 @@ def save(
     Nothing is raised where that can't be done.
     """
     fresh = _without_racy(hashed, taken_at)
-    kept: Mapping[str, Digest | FileDigest] = {**known, **fresh} if known else fresh
+    kept: Mapping[str, Digest | FileDigest] = fresh
+    if known:  # but of what was read anew, whatever came of it
+        kept = {**{path: said for path, said in known.items() if path not in hashed}, **fresh}
     paths = sorted(kept)
     whole = len(paths) == files  # some may be too young to be remembered
     with suppress(StoreError, OSError, sqlite3.Error, ValueError):
