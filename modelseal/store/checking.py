@@ -117,7 +117,7 @@ class Examination:
 
     def _read_ids(self) -> set[str]:
         with suppress(OSError, StoreError):
-            return set(index.logged_since(self._store.path, log.Mark(0, "")))
+            return {seal.id for seal in index.logged_since(self._store.path, log.Mark(0, ""))}
         return set()
 
     def _frame(self) -> None:

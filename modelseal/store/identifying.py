@@ -19,7 +19,7 @@ def identify(root: str, digests: Collection[bytes]) -> dict[bytes, list[Seen]]:
             for digest, ids in wanted.items():
                 ids.extend(opened.holders(digest))
             behind = opened.mark()
-    later = list(index.logged_since(root, behind))
+    later = [seal.id for seal in index.logged_since(root, behind)]
     asked: dict[str, set[str]] = {}
     for digest, ids in wanted.items():
         for id_ in (*ids, *later):

@@ -160,7 +160,7 @@ class Index:
         """Whether the manifests that `catch_up` would read in name more than so many files."""
         path = os.path.join(root, "log")
         mark = self.mark()
-        for seal in _logged_since(root, mark if log.holds(path, mark) else _NOWHERE):
+        for seal in logged_since(root, mark if log.holds(path, mark) else _NOWHERE):
             files -= max(seal.files, 1)
             if files < 0:
                 return True
@@ -178,8 +178,8 @@ class Index:
             end = log.mark(path)
             if end == mark:
                 return
-            for id_ in reversed(list(logged_since(root, mark))):
-                self._ingest(root, id_)
+            for seal in reversed(list(logged_since(root, mark))):
+                self._ingest(root, seal.id)
             self.connection.executemany(
                 "INSERT OR REPLACE INTO meta VALUES (?, ?)",
                 [("log_size", end.size), ("log_check", end.check)],
@@ -208,13 +208,8 @@ class Index:
         )
 
 
-def logged_since(root: str, mark: log.Mark) -> Iterator[str]:
-    """The ids of the seals after a mark, newest first."""
-    for seal in _logged_since(root, mark):
-        yield seal.id
-
-
-def _logged_since(root: str, mark: log.Mark) -> Iterator[Seal]:
+def logged_since(root: str, mark: log.Mark) -> Iterator[Seal]:
+    """The seals after a mark, newest first."""
     for line, _, _ in log.backwards(os.path.join(root, "log"), since=mark.size):
         seal = log.parse(line, "")
         if seal is not None:

@@ -95,8 +95,8 @@ class StatCache:
         is given here or was known: the next `status` need not read it then.
         condensed_alone: they are of no use but to a seal by the same digests.
 
-        What was known is kept if it was asked for. Links are passed over. A cache that can't be written, or is being written by somebody else, stays as it is:
-        nothing is raised.
+        What was known is kept if it was asked for. Links are passed over. A cache that can't be
+        written, or is being written by somebody else, stays as it is: nothing is raised.
         """
         if self._links:
             digests = {path: said for path, said in digests.items() if path not in self._links}
