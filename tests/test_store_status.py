@@ -257,3 +257,13 @@ def test_a_child_measures_what_its_parent_would(
 
     monkeypatch.setattr(os, "fork", no_child)
     assert statcache.measure(str(model), files, fork=True) == alone
+
+
+def test_what_was_read_anew_is_not_remembered_as_it_was_before(tmp_path: Path) -> None:
+    store = Store.init(tmp_path)
+    old, new = (tree.STAMP.pack(1, 2, 3, time, time) for time in (5, 7))
+    known = {path: Digest(b"o" * 32, 3, old) for path in ("a", "b")}
+    hashed = {"b": Digest(b"n" * 32, 3, new)}  # too young to be believed at 7 ns
+    statcache.save(store.path, "/model", None, known, hashed, 7, "ab" * 32, 2)
+    cached = statcache.load(store.path, "/model")
+    assert (statcache.paths_of(cached), cached.seal) == (["a"], b"")
