@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypedDict, Unpack
 
 from modelseal import workers
 from modelseal.digests import BLAKE2B, BLAKE3, CHANGED, SHA256, Answer, hash_large, hash_small
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 _BATCH: Final = 256
+_ANSWER_BYTES: Final = 128  # what is said of a small file, as it comes from a worker
 # Below these, starting workers takes longer than the work.
 _ALONE_FILES: Final = 512
 _ALONE_BYTES: Final = 16 << 20
@@ -35,12 +36,31 @@ _SHARDS: Final = ("shards",)
 
 
 class Options(TypedDict, total=False):
-    """How to hash, as `hash_files` takes it: for those who pass it on."""
+    """The part of a `Request` that doesn't change what is found: for those who pass it on."""
 
     jobs: int
     fork: bool
     executor: "Executor | None"
     progress: Progress | None
+
+
+class Request(Options, total=False):
+    """What to hash, and how.
+
+    links: those of the files that may be symbolic links.
+    algorithms: of `digests.SHA256`, `BLAKE3` and `BLAKE2B`, all of one reading.
+    shard_size: bytes after which files are cut, to digest each part; by one algorithm then.
+    jobs: workers; 0 means one a CPU this process may use.
+    fork: use forked processes, the fastest way; only for a program without threads.
+    executor: run on this instead; a process pool or a cluster's will do, as long as its workers
+    see the same files.
+    progress: called in this thread, now and then. total: bytes in all, where the caller knows.
+    """
+
+    links: Collection[str]
+    algorithms: Sequence[str]
+    shard_size: int
+    total: int
 
 
 class FileDigest(NamedTuple):
@@ -68,6 +88,10 @@ class FileDigest(NamedTuple):
         return digest
 
 
+Outcome = FileDigest | ModelSealError
+Each = Callable[[int, Outcome], object]
+
+
 def usable_cpus() -> int:
     """CPUs that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
@@ -79,64 +103,12 @@ def hash_files(
     root: str | os.PathLike[str],
     files: Sequence[str],
     *,
-    links: Collection[str] = (),
-    algorithms: Sequence[str] = (SHA256,),
-    shard_size: int = 0,
-    jobs: int = 0,
-    fork: bool = False,
-    executor: "Executor | None" = None,
-    progress: Progress | None = None,
-    total: int = 0,
-    each: Callable[[int, FileDigest | ModelSealError], object] | None = None,
-) -> list[FileDigest | ModelSealError]:
-    """Hash N files.
-
-    files: paths below `root`, as `tree.walk` gives them; neighbours beside each other are faster.
-    links: those of them that may be symbolic links.
-    algorithms: of `digests.SHA256`, `BLAKE3` and `BLAKE2B`, all of one reading.
-    shard_size: bytes after which files are cut, to digest each part; by one algorithm then.
-    jobs: workers; 0 means one a CPU this process may use.
-    fork: use forked processes, the fastest way; only for a program without threads.
-    executor: run on this instead; a process pool or a cluster's will do, as long as its workers
-    see the same files.
-    progress: called in this thread, now and then. total: bytes in all, where the caller knows.
-    each: called in this thread with an index into `files` and what will be returned there, as soon
-    as it is known, while others are still being hashed.
-    Returns, in the order of `files`, N digests; in place of one FileUnreadableError, or
-    FileChangedError for a file that changed while it was read or is none any more.
-    """
-    algorithms = tuple(algorithms)
-    engine = _Engine(
-        os.fsencode(root),
-        algorithms,
-        shard_size,
-        jobs or usable_cpus(),
-        fork=fork,
-        executor=executor,
-        progress=progress,
-        total=total,
-    )
-    links = frozenset(links)
-    # Every one of them is replaced below.
-    outcomes: list[FileDigest | ModelSealError] = [_UNKNOWN] * len(files)
-    large: list[tuple[int, int]] = []
-
-    made = _SHARDS if shard_size else algorithms
-
-    def settle(index: int, answer: Answer) -> None:
-        if answer[0] == "large":
-            large.append((answer[2], index))
-            return
-        outcomes[index] = outcome = _outcome(files[index], answer, made)
-        if each:
-            each(index, outcome)
-
-    engine.small(files, links, settle)
-    large.sort(key=lambda found: (-found[0], found[1]))
-    indices = [index for _, index in large]
-    sized = [(files[index], size) for size, index in large]
-    engine.large(sized, links, lambda number, answer: settle(indices[number], answer))
-    return outcomes
+    each: Each | None = None,
+    **what: Unpack[Request],
+) -> list[Outcome]:
+    """Hash N files: begin and finish, as in `Hashing`."""
+    with Hashing(root, files, **what) as begun:
+        return begun.finish(each)
 
 
 def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDigest | ModelSealError:
@@ -176,70 +148,101 @@ def _joined(answers: Sequence[Answer]) -> Answer:
     return "digest", digests, sum(answer[2] for answer in answers), answers[0][3]
 
 
-class _Engine:
-    """What the two rounds do, and where."""
+class Hashing:
+    """N files that are being hashed. A context manager: leaving it ends what still runs.
+
+    Workers, where there are any, begin at once; `finish` may be called after other things.
+
+    root, files: paths below `root`, as `tree.walk` gives them; neighbours beside each other are
+    faster. what: see `Request`.
+    """
 
     def __init__(
-        self,
-        top: bytes,
-        algorithms: tuple[str, ...],
-        shard_size: int,
-        jobs: int,
-        *,
-        fork: bool,
-        executor: "Executor | None",
-        progress: Progress | None,
-        total: int,
+        self, root: str | os.PathLike[str], files: Sequence[str], **what: Unpack[Request]
     ) -> None:
-        self._top = top
-        self._algorithms = algorithms
-        self._shard_size = shard_size
-        self._fork = fork and workers.AVAILABLE
-        self._executor = executor
-        self._runner = Runner(jobs, progress, total)
-        if self._fork and BLAKE3 in algorithms:
-            import blake3  # noqa: F401 - once here, and not in every child
-
-    def small(
-        self,
-        files: Sequence[str],
-        links: frozenset[str],
-        settle: Callable[[int, Answer], None],
-    ) -> None:
-        """The first round, a batch of neighbours a task."""
-        batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
-        tasks = [
+        self._top = os.fsencode(root)
+        self._files = files
+        self._links = frozenset(what.get("links", ()))
+        self._algorithms = tuple(what.get("algorithms", (SHA256,)))
+        self._shard_size = what.get("shard_size", 0)
+        self._fork = what.get("fork", False) and workers.AVAILABLE
+        self._executor = what.get("executor")
+        self._runner = Runner(
+            what.get("jobs") or usable_cpus(), what.get("progress"), what.get("total", 0)
+        )
+        self._batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
+        self._tasks = [
             partial(
                 hash_small,
                 self._top,
                 batch,
-                links,
+                self._links,
                 self._algorithms,
                 shard_size=self._shard_size,
             )
-            for batch in batches
+            for batch in self._batches
         ]
+        if self._fork and BLAKE3 in self._algorithms:
+            import blake3  # noqa: F401 - once here, and not in every child
+        self._pool: workers.Pool | None = None
+        if self._fork and self._executor is None and len(files) >= _ALONE_FILES:
+            self._pool = workers.Pool(self._tasks, workers=self._runner.jobs, ahead=1)
+            self._pool.begin(answer=_BATCH * _ANSWER_BYTES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.end()
+
+    def finish(self, each: Each | None = None) -> list[Outcome]:
+        """Wait for all.
+
+        each: called in this thread with an index into `files` and what will be returned there, as
+        soon as it is known, while others are still being hashed.
+        Returns, in the order of `files`, N digests; in place of one FileUnreadableError, or
+        FileChangedError for a file that changed while it was read or is none any more.
+        """
+        # Every one of them is replaced below.
+        outcomes: list[Outcome] = [_UNKNOWN] * len(self._files)
+        large: list[tuple[int, int]] = []
+        made = _SHARDS if self._shard_size else self._algorithms
+
+        def settle(index: int, answer: Answer) -> None:
+            if answer[0] == "large":
+                large.append((answer[2], index))
+                return
+            outcomes[index] = outcome = _outcome(self._files[index], answer, made)
+            if each:
+                each(index, outcome)
+
+        self._small(settle)
+        large.sort(key=lambda found: (-found[0], found[1]))
+        indices = [index for _, index in large]
+        sized = [(self._files[index], size) for size, index in large]
+        self._large(sized, lambda number, answer: settle(indices[number], answer))
+        return outcomes
+
+    def _small(self, settle: Callable[[int, Answer], None]) -> None:
+        """The first round, a batch of neighbours a task."""
 
         def settle_batch(number: int, said: list[Answer] | Died) -> None:
-            start = number * _BATCH
             if isinstance(said, Died):
-                said = [_died(said)] * len(batches[number])
-            for index, answer in enumerate(said, start):
+                said = [_died(said)] * len(self._batches[number])
+            for index, answer in enumerate(said, number * _BATCH):
                 settle(index, answer)
 
         if self._executor is not None:
-            self._runner.on_executor(self._executor, tasks, settle_batch)
-        elif self._fork and len(files) >= _ALONE_FILES:
-            self._runner.in_children(tasks, tasks, settle_batch, ahead=1)
+            self._runner.on_executor(self._executor, self._tasks, settle_batch)
+        elif self._pool is not None:
+            self._runner.in_children(self._pool, self._tasks, settle_batch)
         else:
             # Not in threads: hashing lets others run for large buffers only.
-            self._runner.here(tasks, settle_batch)
+            self._runner.here(self._tasks, settle_batch)
 
-    def large(
-        self,
-        files: Sequence[tuple[str, int]],
-        links: frozenset[str],
-        settle: Callable[[int, Answer], None],
+    def _large(
+        self, files: Sequence[tuple[str, int]], settle: Callable[[int, Answer], None]
     ) -> None:
         """The second round, a file or a part of one a task; files with their sizes."""
         total = sum(size for _, size in files)
@@ -255,7 +258,7 @@ class _Engine:
                 hash_large,
                 self._top,
                 *files[index],
-                files[index][0] in links,
+                files[index][0] in self._links,
                 self._algorithms,
                 part=part,
                 shard_size=self._shard_size,
@@ -284,7 +287,7 @@ class _Engine:
             self._runner.on_executor(self._executor, tasks, settle_file)
         elif self._fork and not alone:
             mapped = [partial(task, mapped=True) for task in tasks]
-            self._runner.in_children(tasks, mapped, settle_file)
+            self._runner.in_children(workers.Pool(mapped, workers=run.jobs), tasks, settle_file)
         elif alone or run.jobs == 1:
             self._runner.here(tasks, settle_file)
         else:

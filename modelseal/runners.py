@@ -44,13 +44,10 @@ class Runner:
         for number, task in enumerate(tasks):
             settle(number, task(self.tick))
 
-    def in_children(
-        self, tasks: Sequence[Task], theirs: Sequence[Task], settle: Settle, ahead: int = 0
-    ) -> None:
+    def in_children(self, pool: workers.Pool, tasks: Sequence[Task], settle: Settle) -> None:
         """In forked children.
 
-        theirs: how children do the tasks; only what may die of it can use a map.
-        ahead: as in `workers.run`.
+        pool: of the tasks as children do them; only what may die of it can use a map.
         """
         left = set(range(len(tasks)))
 
@@ -59,7 +56,8 @@ class Runner:
             settle(number, said)
 
         try:
-            workers.run(theirs, note, workers=self.jobs, tick=self.tick, ahead=ahead)
+            with pool:
+                pool.run(note, self.tick)
         except workers.NoWorkersError:
             for number in sorted(left):  # slower, but done
                 settle(number, tasks[number](self.tick))

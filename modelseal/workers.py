@@ -13,9 +13,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
-
-_Result = TypeVar("_Result")
+from typing import Any, Final, NamedTuple, NoReturn, Self
 
 Tick = Callable[[int], None]
 """Called with the count of bytes just hashed."""
@@ -28,6 +26,11 @@ _HANDLED: Final = {signal.SIGINT, *_ENDING}
 
 _INDEX: Final = struct.Struct("=I")
 
+_PIPE_BYTES: Final = 1 << 16
+"""What a pipe holds by itself on Linux, and at the most elsewhere."""
+_WIDE_BYTES: Final = 1 << 19
+"""What is asked for: all pipes of a user may hold 64 MiB, and then get narrow."""
+
 
 class Died(NamedTuple):
     """In the place of a task's result: its worker ended before giving one."""
@@ -39,55 +42,71 @@ class NoWorkersError(Exception):
     """No process, or no descriptor to speak with it, is to be had."""
 
 
-def run(
-    tasks: Sequence[Callable[[Tick], _Result]],
-    settle: Callable[[int, _Result | Died], object],
-    *,
-    workers: int,
-    tick: Tick,
-    ahead: int = 0,
-) -> None:
-    """Call every task in one of `workers` children, in order.
+class Pool:
+    """Children that call tasks, in order. A context manager: leaving it ends them.
 
     tasks: each is called with what it is to tick with. Its result must be what `marshal` can
     write, and it must not raise.
-    settle: called in this process with a task's number and its result, `Died` for one that took its
-    worker with it; while the others are still at work.
-    tick: called in this process.
+    workers: children at the most.
     ahead: tasks that a worker holds beside the one at work, so that it needn't wait for the next;
     none where tasks are long, or they would wait for it.
-    Raises NoWorkersError where not even one child can be started for what is not settled yet.
     """
-    if not tasks:
-        return
-    pool = _Pool(tasks, settle, min(workers, len(tasks)), ahead)
-    try:
-        pool.run(tick)
-    finally:
-        pool.close()
 
-
-class _Pool:
     def __init__(
-        self,
-        tasks: Sequence[Callable[[Tick], Any]],
-        settle: Callable[[int, Any], object],
-        size: int,
-        ahead: int,
+        self, tasks: Sequence[Callable[[Tick], Any]], *, workers: int, ahead: int = 0
     ) -> None:
+        size = min(workers, len(tasks))
         self._tasks = tasks
-        self._settle_with = settle
+        self._settle_with: Callable[[int, Any], object] | None = None
         self._ahead = ahead
         self._waiting = deque(range(len(tasks)))
         self._missing = len(tasks)
         self._poll = select.poll()
         self._children: dict[int, _Child] = {}
         # One counter a worker, so that no two processes write to the same place.
-        self._shared = mmap.mmap(-1, 8 * size)
+        self._shared = mmap.mmap(-1, 8 * max(size, 1))
         self._counters = memoryview(self._shared).cast("Q")
         self._free = list(range(size))
 
-    def run(self, tick: Tick) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the children, whatever they do. Called twice, it does nothing."""
+        for child in self._children.values():
+            child.end()
+        self._children.clear()
+        self._counters.release()
+        self._shared.close()
+
+    def begin(self, answer: int) -> None:
+        """Set children to work; what they find waits for `run`, which is called later.
+
+        answer: bytes of a usual one, as `marshal` writes it.
+        """
+        with suppress(NoWorkersError):  # `run` will say so
+            self._staff()
+        children = self._children.values()
+        # At most half of the work, so that whoever is done first can take of the rest.
+        share = len(self._tasks) // (2 * len(children)) if children else 0
+        for child in children:
+            share = min(share, child.widen(share * answer) // answer)
+        for _ in range(share - 1 - self._ahead):
+            for child in children:
+                self._feed(child)
+
+    def run(self, settle: Callable[[int, Any], object], tick: Tick) -> None:
+        """Wait until all is done.
+
+        settle: called in this process with a task's number and its result, `Died` for one that
+        took its worker with it; while the others are still at work.
+        tick: called in this process.
+        Raises NoWorkersError where not even one child can be started for what is not settled yet.
+        """
+        self._settle_with = settle
         reported = 0
         while self._missing:
             self._staff()
@@ -98,13 +117,6 @@ class _Pool:
                 tick(done - reported)
                 reported = done
 
-    def close(self) -> None:
-        for child in self._children.values():
-            child.end()
-        self._children.clear()
-        self._counters.release()
-        self._shared.close()
-
     def _staff(self) -> None:
         """Have a child for every free place while there are tasks for it."""
         while self._waiting and self._free:
@@ -113,6 +125,7 @@ class _Pool:
                 child = self._start(place)
             except OSError as err:
                 if not self._children:
+                    self._free.append(place)
                     raise NoWorkersError from err
                 break  # fewer, then: those at work will do it
             self._children[child.results] = child
@@ -179,6 +192,7 @@ class _Pool:
 
     def _settle(self, index: int, result: Any) -> None:
         self._missing -= 1
+        assert self._settle_with  # noqa: S101 - nothing is heard before `run`
         self._settle_with(index, result)
 
 
@@ -195,6 +209,16 @@ class _Child:
         self.results = results
         self.holding: deque[int] = deque()
         self.heard = bytearray()
+
+    def widen(self, size: int) -> int:
+        """Let so many bytes of results wait, if that is possible; return how many may."""
+        try:
+            import fcntl
+
+            wanted = max(_PIPE_BYTES, min(size, _WIDE_BYTES))
+            return fcntl.fcntl(self.results, fcntl.F_SETPIPE_SZ, wanted)
+        except (ImportError, AttributeError, OSError):
+            return _PIPE_BYTES
 
     def frames(self) -> Iterator[bytes]:
         """Cut whole answers off what was heard."""

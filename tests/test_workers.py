@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from modelseal import workers
-from modelseal.workers import Died, NoWorkersError, Tick, run
+from modelseal.workers import Died, NoWorkersError, Pool, Tick
 
 pytestmark = pytest.mark.skipif(not workers.AVAILABLE, reason="this system does not fork")
 
@@ -86,8 +86,12 @@ def give(
     *,
     workers: int,
     tick: Tick = lambda _: None,
+    answer: int = 0,
 ) -> list[Any]:
-    """Have `work` done for each of some orders."""
+    """Have `work` done for each of some orders.
+
+    answer: bytes of one, to have it begun before anybody listens.
+    """
     tasks = [partial(work, order) for order in orders]
     settled: dict[int, Any] = {}
 
@@ -95,7 +99,11 @@ def give(
         assert number not in settled
         settled[number] = said
 
-    run(tasks, settle, workers=workers, tick=tick)
+    with Pool(tasks, workers=workers) as pool:
+        if answer:
+            pool.begin(answer)
+            time.sleep(0.1)
+        pool.run(settle, tick)
     return [settled[number] for number in range(len(tasks))]
 
 
@@ -115,12 +123,13 @@ def _later_the_sooner(task: int, tick: Tick) -> tuple[int, bytes]:
 def _answers_come_in_order() -> None:
     before = descriptors()
     tasks = list(range(1, 40))
-    told: list[int] = []
-    results = give(_later_the_sooner, tasks, workers=3, tick=told.append)
-    assert results == [_later_the_sooner(task, lambda _: None) for task in tasks]
-    assert sum(told) == sum(tasks)
-    assert min(told) > 0
-    _nothing_is_left(before)
+    for answer in (0, 1, 10_000, 1 << 30):
+        told: list[int] = []
+        results = give(_later_the_sooner, tasks, workers=3, tick=told.append, answer=answer)
+        assert results == [_later_the_sooner(task, lambda _: None) for task in tasks]
+        assert sum(told) == sum(tasks)
+        assert min(told) > 0
+        _nothing_is_left(before)
 
 
 def test_answers_come_in_order_and_progress_sums_up() -> None:
@@ -177,11 +186,13 @@ ENDS = {
 
 def _a_worker_takes_its_task_alone_with_it() -> None:
     before = descriptors()
-    for count in (1, 2, 4):
-        assert give(_fatal, ENDS, workers=count) == list(ENDS.values())
+    for answer in (0, 10):
+        for count in (1, 2, 4):
+            assert give(_fatal, ENDS, workers=count, answer=answer) == list(ENDS.values())
+            _nothing_is_left(before)
+        ends = give(_fatal, ["9"] * 20, workers=2, answer=answer)
+        assert ends == [Died(signal.SIGKILL)] * 20
         _nothing_is_left(before)
-    assert give(_fatal, ["9"] * 20, workers=2) == [Died(signal.SIGKILL)] * 20
-    _nothing_is_left(before)
 
 
 def test_a_worker_takes_its_task_alone_with_it() -> None:
@@ -209,6 +220,31 @@ def _an_interruption_ends_the_workers() -> None:
     _nothing_is_left(before)
 
 
+def _half_of_the_work_is_done_before_anybody_listens() -> None:
+    before = descriptors()
+    told: list[int] = []
+
+    def report(task: int, tick: Tick) -> int:
+        tick(1)
+        return task
+
+    tasks = [partial(report, task) for task in range(40)]
+    with Pool(tasks, workers=2) as pool:
+        pool.begin(8)
+        deadline = time.monotonic() + 10
+        while sum(pool._counters) < 20 and time.monotonic() < deadline:  # noqa: SLF001
+            time.sleep(0.005)
+        time.sleep(0.05)
+        assert sum(pool._counters) == 20  # noqa: SLF001
+        pool.run(lambda number, said: told.append(said), lambda _: None)
+        assert sorted(told) == list(range(40))
+    _nothing_is_left(before)
+    with pytest.raises(KeyboardInterrupt), Pool(tasks, workers=2) as pool:
+        pool.begin(8)
+        raise KeyboardInterrupt
+    _nothing_is_left(before)
+
+
 def _no_descriptor_is_to_be_had() -> None:
     import resource
 
@@ -217,8 +253,9 @@ def _no_descriptor_is_to_be_had() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     for more in range(4):
         resource.setrlimit(resource.RLIMIT_NOFILE, (top + more, hard))
-        with pytest.raises(NoWorkersError):
-            give(_without_end, [0, 0], workers=2)
+        for answer in (0, 8):
+            with pytest.raises(NoWorkersError):
+                give(_without_end, [0, 0], workers=2, answer=answer)
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
         _nothing_is_left(before)
     # Enough for one worker: it does the work of the others.
@@ -230,7 +267,12 @@ def _no_descriptor_is_to_be_had() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed in /proc")
 @pytest.mark.parametrize(
-    "scenario", [_an_interruption_ends_the_workers, _no_descriptor_is_to_be_had]
+    "scenario",
+    [
+        _an_interruption_ends_the_workers,
+        _half_of_the_work_is_done_before_anybody_listens,
+        _no_descriptor_is_to_be_had,
+    ],
 )
 def test_nothing_is_left_behind(scenario: Callable[[], None]) -> None:
     alone(scenario)
