@@ -118,11 +118,11 @@ def key(path: str, *, expected: bool) -> list[Finding]:
 
     expected: whether somebody says that it is there; else there is no finding where it isn't.
     """
-    from modelseal import keys
+    from modelseal import keys, pem
 
     quoted = shlex.quote(path)
     try:
-        data = fileio.read_bounded(path, keys.KEY_LIMIT)
+        data = fileio.read_bounded(path, pem.LIMIT)
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
         if not expected:

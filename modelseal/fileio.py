@@ -113,6 +113,11 @@ def write_new(path: Location, data: bytes, *, mode: int = 0o644) -> None:
         sync_directory(path)
 
 
+def exposed(path: Location) -> bool:
+    """Whether others than its owner may read a file."""
+    return os.name == "posix" and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
+
+
 def temporary_name(of: Location) -> str:
     """A name beside `of` for what is on the way to become it; `is_temporary` knows it."""
     directory, name = os.path.split(of)

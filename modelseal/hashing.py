@@ -89,7 +89,7 @@ class FileDigest(NamedTuple):
 
 
 Outcome = FileDigest | ModelSealError
-Each = Callable[[int, Outcome], object]
+Each = Callable[[str, Outcome], object]
 
 
 def usable_cpus() -> int:
@@ -199,13 +199,14 @@ class Hashing:
     def finish(self, each: Each | None = None) -> list[Outcome]:
         """Wait for all.
 
-        each: called in this thread with an index into `files` and what will be returned there, as
-        soon as it is known, while others are still being hashed.
+        each: called in this thread with a path and what will be returned for it, as soon as it is
+        known, while others are still being hashed.
         Returns, in the order of `files`, N digests; in place of one FileUnreadableError, or
         FileChangedError for a file that changed while it was read or is none any more.
         """
         # Every one of them is replaced below.
-        outcomes: list[Outcome] = [_UNKNOWN] * len(self._files)
+        files = self._files
+        outcomes: list[Outcome] = [_UNKNOWN] * len(files)
         large: list[tuple[int, int]] = []
         made = _SHARDS if self._shard_size else self._algorithms
 
@@ -213,14 +214,15 @@ class Hashing:
             if answer[0] == "large":
                 large.append((answer[2], index))
                 return
-            outcomes[index] = outcome = _outcome(self._files[index], answer, made)
+            path = files[index]
+            outcomes[index] = outcome = _outcome(path, answer, made)
             if each:
-                each(index, outcome)
+                each(path, outcome)
 
         self._small(settle)
         large.sort(key=lambda found: (-found[0], found[1]))
         indices = [index for _, index in large]
-        sized = [(self._files[index], size) for size, index in large]
+        sized = [(files[index], size) for size, index in large]
         self._large(sized, lambda number, answer: settle(indices[number], answer))
         return outcomes
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from modelseal import fileio, keys
+from modelseal import fileio, keys, pem
 from modelseal.errors import FormatError, KeyLoadError, OverwriteError
 from modelseal.structs import SignatureAlgorithm
 
@@ -60,9 +60,8 @@ class KeyManager:
         Raises OSError; PassphraseError for a missing or wrong password; KeyLoadError for what is
         no Ed25519 or P-256 private key. The last two are ValueErrors.
         """
-        data = fileio.read_bounded(path, keys.KEY_LIMIT)
-        with naming(path):
-            keys.load_private(data, password, curves=curves)
+        data = fileio.read_bounded(path, pem.LIMIT)
+        load_private(path, data, password, curves=curves)
         return data
 
     def load_public_key(self, path: fileio.Location) -> bytes:
@@ -70,7 +69,7 @@ class KeyManager:
 
         Raises OSError; FormatError for more than 1 MiB, or no regular file.
         """
-        return fileio.read_bounded(path, keys.KEY_LIMIT)
+        return fileio.read_bounded(path, pem.LIMIT)
 
 
 def check_output(path: fileio.Location) -> None:
@@ -93,11 +92,6 @@ def _unlink_ours(path: str, data: bytes) -> None:
             os.unlink(path)
 
 
-def exposed(path: fileio.Location) -> bool:
-    """Whether others than its owner may read a private key file."""
-    return os.name == "posix" and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
-
-
 def check_public(
     data: bytes, path: fileio.Location, *, curves: Collection[str] = keys.CURVES
 ) -> None:
@@ -115,7 +109,7 @@ def load_public_half(
     proven: derive it from the private key, though the file shows one that is said to be its.
     Raises as `KeyManager.load_private_key`.
     """
-    data = fileio.read_bounded(path, keys.KEY_LIMIT)
+    data = fileio.read_bounded(path, pem.LIMIT)
     with naming(path):
         if not keys.is_private(data):
             return keys.load_public(data)
@@ -126,10 +120,16 @@ def load_public_half(
     return load_private(path, data, passphrase).public_key()
 
 
-def load_private(path: fileio.Location, data: bytes, passphrase: bytes | None) -> keys.PrivateKey:
+def load_private(
+    path: fileio.Location,
+    data: bytes,
+    passphrase: bytes | None,
+    *,
+    curves: Collection[str] = keys.CURVES,
+) -> keys.PrivateKey:
     """The key in bytes that were read from `path`. Raises as `KeyManager.load_private_key`."""
     with naming(path):
-        return keys.load_private(data, passphrase)
+        return keys.load_private(data, passphrase, curves=curves)
 
 
 def replace_private(path: fileio.Location, old: bytes, new: bytes) -> None:
@@ -147,7 +147,7 @@ def replace_private(path: fileio.Location, old: bytes, new: bytes) -> None:
             f"'{os.fspath(path)}' belongs to another user", hint="its owner can change it"
         )
     with fileio.locked(real):
-        if fileio.read_bounded(real, keys.KEY_LIMIT) != old:
+        if fileio.read_bounded(real, pem.LIMIT) != old:
             raise KeyLoadError(f"'{os.fspath(path)}' changed meanwhile, and was left as it is")
         fileio.write_atomic(real, new, mode=stat.S_IMODE(info.st_mode) & 0o600 or 0o600)
         fileio.sweep(real)

@@ -14,7 +14,7 @@ from cryptography.exceptions import InternalError, InvalidTag, UnsupportedAlgori
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from modelseal import openssh
+from modelseal import openssh, pem
 from modelseal.errors import KeyLoadError, PassphraseError
 from modelseal.structs import SignatureAlgorithm
 
@@ -25,9 +25,6 @@ CURVES: Final = ("secp256r1",)
 """Of ECDSA, what manifests are signed with."""
 OMS_CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
 """The same for bundles."""
-
-KEY_LIMIT: Final = 1 << 20
-"""Bytes of a key file; a larger file is refused unread."""
 
 OPENSSH_ROUNDS: Final = 64
 """Of bcrypt, where nobody says otherwise: half a second on a machine of 2024."""
@@ -43,8 +40,6 @@ _UNPARSABLE: Final = (
     InvalidTag,
 )
 """What cryptography raises for bytes that are no key, or one that it can't load."""
-
-_LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
 
 _OPENSSH_BODY = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 
@@ -130,7 +125,7 @@ def load_private(
     curves: of ECDSA, those that may be used.
     Raises PassphraseError where one is missing or wrong, KeyLoadError for anything else.
     """
-    label = _label(data)
+    label = pem.label(data)
     if "PRIVATE KEY" not in label:
         raise KeyLoadError(f"{_found(data, label)}, not a private key")
     if not is_encrypted(data):
@@ -154,7 +149,7 @@ def load_private(
 
 def is_private(data: bytes) -> bool:
     """Whether bytes call themselves a private key."""
-    return "PRIVATE KEY" in _label(data)
+    return "PRIVATE KEY" in pem.label(data)
 
 
 def shown_public(data: bytes) -> PublicKey | None:
@@ -178,7 +173,7 @@ def is_encrypted(data: bytes) -> bool:
 
 
 def _parse_private(data: bytes, passphrase: bytes | None) -> object:
-    if _label(data) == "OPENSSH PRIVATE KEY":
+    if pem.label(data) == "OPENSSH PRIVATE KEY":
         found = _OPENSSH_BODY.search(data)
         # cryptography warns of these, and no warning can be silenced in one thread alone.
         if found and b"\0\0\0\7ssh-dss" in binascii.a2b_base64(found[1])[:200]:
@@ -194,7 +189,7 @@ def load_public(data: bytes, *, curves: Collection[str] = CURVES) -> PublicKey:
     Raises KeyLoadError for anything else, Ed25519 points of small order and encodings that are
     not canonical among it (RFC 8032, section 5.1.3).
     """
-    label = _label(data)
+    label = pem.label(data)
     try:
         if label in ("PUBLIC KEY", "RSA PUBLIC KEY"):
             key: object = serialization.load_pem_public_key(data)
@@ -252,12 +247,6 @@ def _check_point(key: ed25519.Ed25519PublicKey) -> None:
 
 
 _HINT_KINDS: Final = "keys are Ed25519 or ECDSA P-256: make a pair with 'modelseal keygen'"
-
-
-def _label(data: bytes) -> str:
-    """What the first PEM block says it is; `openssl ecparam` writes parameters before its key."""
-    labels = (found[1].decode() for found in _LABEL.finditer(data))
-    return next((label for label in labels if label != "EC PARAMETERS"), "")
 
 
 def _parse_openssh_public(data: bytes) -> object:

@@ -1,23 +1,33 @@
-"""The signed manifest as a file: reading it, writing it, and what it may replace."""
+"""The signed manifest as a file: reading it, writing it, and what it may replace.
+
+What only asks for paths loads nothing heavy.
+"""
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from modelseal import documents, fileio, tree
+from modelseal import fileio, tree
 from modelseal.errors import FormatError, OverwriteError
-from modelseal.oms import bundle
-from modelseal.structs import DOCUMENT_LIMIT, SignedManifest
+
+if TYPE_CHECKING:
+    from modelseal.structs import SignedManifest
 
 DEFAULT_NAME: Final = "signed_manifest.json"
 
 
-def load(path: fileio.Location) -> SignedManifest:
+def load(path: fileio.Location) -> "SignedManifest":
     """Read a signed manifest. Raises OSError, FormatError."""
+    from modelseal.structs import DOCUMENT_LIMIT
+
     return decode(fileio.read_bounded(path, DOCUMENT_LIMIT), os.fspath(path))
 
 
-def decode(data: bytes, name: str) -> SignedManifest:
+def decode(data: bytes, name: str) -> "SignedManifest":
     """Decode a signed manifest that came from `name`. Raises FormatError."""
+    from modelseal import documents
+    from modelseal.oms import bundle
+    from modelseal.structs import SignedManifest
+
     try:
         return documents.decode(data, SignedManifest)
     except FormatError as err:
@@ -49,7 +59,7 @@ def side_path(manifest_path: fileio.Location) -> str:
     return f"{os.fspath(manifest_path)}{tree.COSIGNED_SUFFIX}"
 
 
-def save(signed: SignedManifest, path: fileio.Location) -> None:
+def save(signed: "SignedManifest", path: fileio.Location) -> None:
     """Write a signed manifest, replacing an earlier one whole.
 
     Raises OverwriteError as `check_output`, OSError.

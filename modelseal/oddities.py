@@ -1,12 +1,15 @@
 """What stands in a model that nobody can sign or has signed, in words, and what may help."""
 
 import os
-from collections.abc import Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from modelseal import fileio, paths, tree
 from modelseal.errors import ModelError
-from modelseal.report import Unsigned
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from modelseal.report import Unsigned
 
 _HINT_LINK: Final = "'--follow-symlinks' takes a link to a regular file as that file"
 _HINT_SNAPSHOT: Final = (
@@ -49,7 +52,7 @@ def describe(odd: tree.Irregular) -> str:
     return f"{odd.kind}: '{odd.target}'" if odd.target else odd.kind
 
 
-def hint_unsigned(unsigned: Collection[Unsigned]) -> str:
+def hint_unsigned(unsigned: "Collection[Unsigned]") -> str:
     """What may be done about files that nobody signed."""
     if all(paths.is_below(item.path, [_DOWNLOAD_CACHE]) for item in unsigned):
         return _HINT_CACHE

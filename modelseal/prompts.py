@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from modelseal import fileio, output
+from modelseal import fileio, output, pem
 from modelseal.errors import PassphraseError
 
 VARIABLE: Final = "MODELSEAL_PASSPHRASE"
@@ -65,19 +65,33 @@ def ask(what: str, way: _Way = _OLD) -> bytes:
             raise PassphraseError(message, hint=way.hint) from None
 
 
+def read_key(path: str, passphrase_file: str | None) -> tuple[bytes, bytes | None]:
+    """A private key file's bytes, not judged, and the passphrase that opens it where it needs one.
+
+    Loads nothing heavy for a key that surely needs none.
+    """
+    passphrase = given(passphrase_file)
+    data = fileio.read_bounded(path, pem.LIMIT)
+    if passphrase is None and not pem.is_plain(data):
+        from modelseal import keys
+
+        if keys.is_encrypted(data):
+            passphrase = ask(f"Passphrase for '{path}'")
+    return data, passphrase
+
+
 def unlock(
     path: str, passphrase_file: str | None, **which: Collection[str]
 ) -> tuple[bytes, bytes | None]:
-    """A private key file's bytes, and the passphrase that opens it where it needs one.
+    """As `read_key`, of a key that can be used.
 
     which: `curves`, as for `KeyManager.load_private_key`.
     """
-    from modelseal import keyfiles, keys
+    from modelseal import keyfiles
 
-    passphrase = given(passphrase_file)
-    if passphrase is None and keys.is_encrypted(fileio.read_bounded(path, keys.KEY_LIMIT)):
-        passphrase = ask(f"Passphrase for '{path}'")
-    return keyfiles.KeyManager().load_private_key(path, passphrase, **which), passphrase
+    data, passphrase = read_key(path, passphrase_file)
+    keyfiles.load_private(path, data, passphrase, **which)
+    return data, passphrase
 
 
 def ask_twice() -> bytes:

@@ -354,3 +354,24 @@ def test_row_27_a_full_disk_leaves_the_old_manifest(
     assert done.stdout.splitlines() == ["code 1", "filler", "m.json", f"{digest}  m.json"]
     assert done.stderr == (f"error: cannot write '{place}/m.json': no space left on device\n")
     assert names(place) == []
+
+
+@pytest.mark.parametrize(
+    ("bits", "exposed"),
+    [(0o600, False), (0o400, False), (0o700, False), (0o640, True), (0o604, True), (0o620, True)],
+    ids=lambda value: f"{value:03o}" if type(value) is int else "",
+)
+def test_exposed(bits: int, exposed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "private.pem"
+    path.touch()
+    path.chmod(bits)
+    assert fileio.exposed(path) is exposed
+
+
+def test_a_link_is_judged_by_its_file(tmp_path: Path) -> None:
+    path, link = tmp_path / "private.pem", tmp_path / "link.pem"
+    path.touch(mode=0o600)
+    link.symlink_to(path)
+    assert not fileio.exposed(link)
+    path.chmod(0o644)
+    assert fileio.exposed(link)

@@ -288,27 +288,6 @@ def test_what_is_no_key_file(load: str, tmp_path: Path) -> None:
     assert missing.value.__notes__ == [f"cannot read '{tmp_path / 'missing'}'"]
 
 
-@pytest.mark.parametrize(
-    ("bits", "exposed"),
-    [(0o600, False), (0o400, False), (0o700, False), (0o640, True), (0o604, True), (0o620, True)],
-    ids=lambda value: f"{value:03o}" if type(value) is int else "",
-)
-def test_exposed(bits: int, exposed: bool, tmp_path: Path) -> None:
-    path = tmp_path / "private.pem"
-    path.touch()
-    path.chmod(bits)
-    assert keyfiles.exposed(path) is exposed
-
-
-def test_a_link_is_judged_by_its_file(tmp_path: Path) -> None:
-    path, link = tmp_path / "private.pem", tmp_path / "link.pem"
-    path.touch(mode=0o600)
-    link.symlink_to(path)
-    assert not keyfiles.exposed(link)
-    path.chmod(0o644)
-    assert keyfiles.exposed(link)
-
-
 def test_what_a_killed_writer_left_is_gone_with_the_next(tmp_path: Path) -> None:
     KeyManager().save_keypair(PRIVATE, PUBLIC, tmp_path)
     left = tmp_path / f".private.pem.{'0' * 16}.tmp"

@@ -19,6 +19,7 @@ LEVELS = {
         "structs",
         "canonical",
         "openssh",
+        "pem",
         "keys",
         "signatures",
         "publishers",
@@ -43,7 +44,7 @@ LEVELS = {
         *["store", "trust", "levels", "keyless", "git", "history", "pushed", "hooks"],
     ],
     "flows": [
-        *["cosigning", "sealing", "bundling", "prechecking", "comparing", "judging"],
+        *["cosigning", "surveying", "sealing", "bundling", "prechecking", "comparing", "judging"],
         *["opening", "verifying", "gating", "checkup"],
     ],
     "roof": [

@@ -232,10 +232,10 @@ def _half_of_the_work_is_done_before_anybody_listens() -> None:
     with Pool(tasks, workers=2) as pool:
         pool.begin(8)
         deadline = time.monotonic() + 10
-        while sum(pool._counters) < 20 and time.monotonic() < deadline:  # noqa: SLF001
+        while sum(pool._counters) < 20 and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(0.05)
-        assert sum(pool._counters) == 20  # noqa: SLF001
+        assert sum(pool._counters) == 20
         pool.run(lambda number, said: told.append(said), lambda _: None)
         assert sorted(told) == list(range(40))
     _nothing_is_left(before)

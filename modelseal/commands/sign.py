@@ -3,14 +3,13 @@
 import os
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
-from modelseal import arguments, defaults, operands, output, owning, prompts
+from modelseal import arguments, defaults, fileio, operands, output, owning, prompts
 from modelseal.errors import EXIT_OK, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from modelseal.bundling import Bundled
+    from modelseal.keys import PrivateKey
     from modelseal.store import Store
 
 DESCRIPTION = """\
@@ -140,7 +139,8 @@ def _sign_bundle(args: Namespace, store: "Store | None") -> int:
 
     found = defaults.find(args, store, args.model_dir)
     sources = defaults.name_signer(args, found, store, args.model_dir, needed=("key",))
-    key, passphrase = _unlock(args, curves=keys.OMS_CURVES)
+    key, passphrase = prompts.unlock(args.key, args.passphrase_file, curves=keys.OMS_CURVES)
+    _warn_of_exposed(args.key)
     if args.output is None and os.path.isfile(args.model_dir):
         raise UsageError("--output is needed where a model is one file")
     path = args.output or os.path.join(args.model_dir, bundling.DEFAULT_NAME)
@@ -190,35 +190,45 @@ def _print_bundle(bundled: "Bundled") -> None:
 
 
 def _sign(args: Namespace, store: "Store | None") -> int:
-    from modelseal import manifestfiles, sealing
+    from modelseal import manifestfiles, pem, surveying
 
     found = defaults.find(args, store, args.model_dir)
     sources = defaults.name_signer(args, found, store, args.model_dir)
     if args.precheck is None:
         args.precheck = store is not None and bool(found["precheck"].value)
-    key, passphrase = _unlock(args)
+    data, passphrase = prompts.read_key(args.key, args.passphrase_file)
+    # Whoever typed a passphrase is told at once whether it was the right one.
+    key = None if pem.is_plain(data) else _load(args.key, data, passphrase)
+    _warn_of_exposed(args.key)
     path = args.output or os.path.join(args.model_dir, manifestfiles.DEFAULT_NAME)
     new_store = store is not None and not os.path.lexists(store.path)
-    with output.progress("hashing", quiet=args.quiet) as progress:
-        sealed = sealing.ModelSigner().sign_model(
+    with (
+        output.progress("hashing", quiet=args.quiet) as progress,
+        surveying.Survey(
             args.model_dir,
-            key,
-            args.signer_id,
-            path,
-            password=passphrase,
-            model_name=args.model_name,
-            model_version=args.model_version,
-            framework=args.framework,
-            author=args.author,
-            description=args.description,
+            output=path,
             store=store,
             incremental=args.incremental,
-            if_changed=args.if_changed,
             precheck=args.precheck,
-            allow_version_reuse=args.allow_version_reuse,
             warn=output.warning,
             progress=progress,
             **arguments.walk(args),
+        ) as survey,
+    ):
+        from modelseal import sealing  # takes its time, in which workers hash
+
+        sealed = sealing.sign(
+            survey,
+            key or _load(args.key, data, passphrase),
+            args.signer_id,
+            path,
+            about=sealing.About(
+                args.model_name, args.model_version, args.framework, args.author, args.description
+            ),
+            store=store,
+            if_changed=args.if_changed,
+            allow_version_reuse=args.allow_version_reuse,
+            warn=output.warning,
         )
     if store is not None and new_store:
         owning.claim(store)
@@ -266,10 +276,12 @@ def _store(args: Namespace) -> "Store | None":
     return Store(path, lock_timeout=args.lock_timeout)
 
 
-def _unlock(args: Namespace, **which: "Collection[str]") -> tuple[bytes, bytes | None]:
+def _load(path: str, data: bytes, passphrase: bytes | None) -> "PrivateKey":
     from modelseal import keyfiles
 
-    key, passphrase = prompts.unlock(args.key, args.passphrase_file, **which)
-    if keyfiles.exposed(args.key):
-        output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
-    return key, passphrase
+    return keyfiles.load_private(path, data, passphrase)
+
+
+def _warn_of_exposed(key: str) -> None:
+    if fileio.exposed(key):
+        output.warning(f"private key '{key}' can be read by others: chmod 600 '{key}'")

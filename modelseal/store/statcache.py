@@ -6,6 +6,7 @@ gets no row.
 """
 
 import os
+import signal
 import sqlite3
 import stat
 import struct
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _DIGEST_BYTES = 32
 _NOTHING = b"\xff" * tree.STAMP.size
 _WORTH_A_CHILD = 4000
+_WHILE_LOADING = 20_000  # files that a child measures while its parent loads what signs
 
 # Time stamps move by the system's tick, of at most 10 ms; on some file systems by 2 s.
 TICK_NS = 50_000_000
@@ -56,6 +58,69 @@ def paths_of(cached: index.Tree) -> list[str]:
     return cached.paths.decode().split("\0") if cached.paths else []
 
 
+class Measuring:
+    """The stamps of some files, that are being taken. `end` is to be called in any case.
+
+    fork: have half of the work done by a child, if it is worth one; only without threads.
+    ahead: how many files the child takes at least, since its parent has something else to do.
+    """
+
+    def __init__(self, directory: str, files: Sequence[str], *, fork: bool, ahead: int = 0) -> None:
+        self._top = os.fsencode(directory)
+        self._files = files
+        self._cut = len(files)  # what follows is the child's
+        self._child = self._pipe = 0
+        if fork and len(files) >= _WORTH_A_CHILD and hasattr(os, "fork"):
+            self._fork(max(0, min(len(files) // 2, len(files) - ahead)))
+
+    def _fork(self, cut: int) -> None:
+        read, write = os.pipe()
+        try:
+            child = os.fork()
+        except OSError:
+            os.close(read)
+            os.close(write)
+            return
+        if child == 0:
+            try:
+                os.close(read)
+                with open(write, "wb") as pipe:
+                    pipe.write(_measure(self._top, self._files[cut:]))
+            finally:
+                os._exit(0)  # short of bytes, if anything went wrong
+        os.close(write)
+        self._child, self._cut, self._pipe = child, cut, read
+
+    def finish(self) -> bytes:
+        """The stamps, joined; all bits set for what is no regular file."""
+        first = _measure(self._top, self._files[: self._cut])
+        second = b""
+        if self._child:
+            with open(self._pipe, "rb", closefd=False) as pipe:
+                second = pipe.read()
+        if len(first) + len(second) != tree.STAMP.size * len(self._files):
+            second = _measure(self._top, self._files[self._cut :])
+        return first + second
+
+    def end(self) -> None:
+        """Let go of the child, whatever it does; called twice, it does nothing."""
+        if self._child:
+            child, self._child = self._child, 0
+            os.close(self._pipe)
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+
+def measure(directory: str, files: Sequence[str], *, fork: bool) -> bytes:
+    """The stamps of some files, as `Measuring` gives them."""
+    measuring = Measuring(directory, files, fork=fork)
+    try:
+        return measuring.finish()
+    finally:
+        measuring.end()
+
+
 class StatCache:
     """The files of a directory, and the digests of those that need not be read again.
 
@@ -73,13 +138,30 @@ class StatCache:
         self._taken_at = time.time_ns()
         self._known: dict[str, Digest] = {}
         self._cached: index.Tree | None = None
+        self._measuring: Measuring | None = None
+
+    def begin(self) -> None:
+        """Have a child begin with what `known` is for, which is asked after other things."""
+        self._measuring = self._measure(ahead=_WHILE_LOADING)
+
+    def end(self) -> None:
+        """End what `begin` began, used or not."""
+        if self._measuring is not None:
+            self._measuring.end()
 
     def known(self) -> dict[str, Digest]:
         """Path → digest, for the files unchanged since they were hashed."""
-        stamps = measure(self._directory, self._plain, fork=self._fork)
+        measuring = self._measuring or self._measure()
+        try:
+            stamps = measuring.finish()
+        finally:
+            measuring.end()
         self._cached = load(self._root, self._directory)
         self._known = still_known(self._plain, stamps, self._cached)
         return self._known
+
+    def _measure(self, ahead: int = 0) -> Measuring:
+        return Measuring(self._directory, self._plain, fork=self._fork, ahead=ahead)
 
     def update(
         self,
@@ -163,40 +245,6 @@ def save(
             index.write(root, catch_up=False) as opened,
         ):
             opened.put_tree(os.fsencode(directory), tree_)
-
-
-def measure(directory: str, files: Sequence[str], *, fork: bool) -> bytes:
-    """The stamps of some files, joined; all bits set for what is no regular file.
-
-    fork: have half of the work done by a child, if it is worth one; only without threads.
-    """
-    top = os.fsencode(directory)
-    if not fork or len(files) < _WORTH_A_CHILD or not hasattr(os, "fork"):
-        return _measure(top, files)
-    half = len(files) // 2
-    read, write = os.pipe()
-    try:
-        pid = os.fork()
-    except OSError:
-        os.close(read)
-        os.close(write)
-        return _measure(top, files)
-    if pid == 0:
-        try:
-            with open(write, "wb") as pipe:
-                pipe.write(_measure(top, files[half:]))
-        finally:
-            os._exit(0)  # short of bytes, if anything went wrong
-    os.close(write)
-    try:
-        with open(read, "rb") as pipe:
-            first = _measure(top, files[:half])
-            second = pipe.read()
-    finally:
-        os.waitpid(pid, 0)
-    if len(first) + len(second) != tree.STAMP.size * len(files):
-        second = _measure(top, files[half:])
-    return first + second
 
 
 def _measure(top: bytes, files: Sequence[str]) -> bytes:

@@ -55,9 +55,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Read with the old passphrase, write with the new one."""
-    from modelseal import fileio, keyfiles, keys, openssh
+    from modelseal import fileio, keyfiles, keys, openssh, pem
 
-    old = fileio.read_bounded(args.file, keys.KEY_LIMIT)
+    old = fileio.read_bounded(args.file, pem.LIMIT)
     header = openssh.header(old)
     as_openssh = args.openssh or (header is not None and not args.pkcs8)
     if args.rounds is not None and (not as_openssh or args.remove_passphrase):

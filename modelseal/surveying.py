@@ -1,0 +1,171 @@
+"""The first half of signing: a directory → the digests of its files.
+
+Nothing heavy is loaded here, and what children can do they begin at once: whoever signs has a key
+to load meanwhile, and what loads keys.
+"""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self, Unpack
+
+from modelseal import fileio, hashing, manifestfiles, oddities, paths, tree
+from modelseal.digests import BLAKE3, SHA256
+from modelseal.errors import ModelError, ModelSealError
+from modelseal.store import Digest
+
+if TYPE_CHECKING:
+    from modelseal.store import Store
+
+Told = Callable[[str, Digest | hashing.Outcome], object]
+"""Called with a path, and what is known or was found of that file."""
+
+
+class Survey:
+    """A model directory that was walked, and whose files are being hashed.
+
+    A context manager: leaving it ends what still runs.
+
+    files: the paths of the model's files, sorted.
+    hashed: how many of them were read, once `finish` has returned.
+    """
+
+    def __init__(
+        self,
+        model_dir: fileio.Location,
+        *,
+        output: fileio.Location | None = None,
+        store: "Store | None" = None,
+        incremental: bool = False,
+        precheck: bool = False,
+        ignore_paths: Collection[str] = (),
+        follow_symlinks: bool = False,
+        warn: Callable[[str], None] | None = None,
+        **how: Unpack[hashing.Options],
+    ) -> None:
+        """Walk the model, and begin.
+
+        output: where the signed manifest will be, to leave that file out.
+        store: whose stat cache is to be told. incremental: ask it, too.
+        precheck: make BLAKE3 digests beside those by SHA-256.
+        The rest as for `ModelSigner.create_manifest`.
+        Raises ModelError for a directory that isn't one, is empty, or holds what can't be signed;
+        FormatError.
+        """
+        self.model_dir = model_dir
+        self.hashed = 0
+        found = tree.walk(
+            model_dir,
+            exclude=_left_out(model_dir, output),
+            ignore=paths.normalise_all(ignore_paths),
+            follow_symlinks=follow_symlinks,
+        )
+        written = (
+            manifestfiles.DEFAULT_NAME
+            if output is None
+            else manifestfiles.relative(output, model_dir)
+        )
+        found.files = [path for path in found.files if not _is_stray(path, written)]
+        oddities.refuse_oddities(found, model_dir)
+        if warn:
+            for path in found.outside:
+                warn(oddities.outside_warning(path, found.links[path]))
+        self.files: Sequence[str] = found.files
+        self._links = found.links
+        self._algorithms = (SHA256, BLAKE3) if precheck else (SHA256,)
+        self._how = how
+        self._store = store
+        self._read: dict[str, hashing.FileDigest] = {}
+        self._cache = None
+        if store is not None:
+            self._cache = store.stat_cache(
+                model_dir, found.files, links=found.links, fork=how.get("fork", False)
+            )
+        self._begun: hashing.Hashing | None = None
+        with ExitStack() as stack:
+            if incremental and self._cache is not None:
+                self._cache.begin()
+                stack.callback(self._cache.end)
+            else:
+                self._begun = stack.enter_context(self._hashing(found.files))
+            self._running = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def finish(self, tell: Told) -> None:
+        """Wait for all. Raises for the first file that can't be signed.
+
+        tell: called as soon as something is known, while other files are still being hashed.
+        Raises FileUnreadableError, FileChangedError, ModelError for a git-lfs pointer.
+        """
+        unknown = self.files
+        if self._begun is None:
+            known = self._known()
+            for path, digest in known.items():
+                tell(path, digest)
+            unknown = [path for path in unknown if path not in known]
+        self.hashed = len(unknown)
+        with self._begun or self._hashing(unknown) as work:
+            outcomes = work.finish(tell)
+        self._read = _without_faults(unknown, outcomes)
+
+    def blake3(self) -> dict[str, bytes]:
+        """Path → BLAKE3, of those files that were read, where it was asked for."""
+        if BLAKE3 not in self._algorithms:
+            return {}
+        return {path: digest.blake3 for path, digest in self._read.items()}
+
+    def remember(self, seal: str) -> None:
+        """Tell the store's stat cache what was found, and the id of the seal made of it."""
+        if self._cache is not None:
+            self._cache.update(self._read, seal=seal, files=len(self.files))
+
+    def _hashing(self, files: Sequence[str]) -> hashing.Hashing:
+        return hashing.Hashing(
+            self.model_dir, files, links=self._links, algorithms=self._algorithms, **self._how
+        )
+
+    def _known(self) -> dict[str, Digest]:
+        if self._cache is None or self._store is None:
+            return {}
+        known = self._cache.known()
+        if BLAKE3 in self._algorithms:  # which the cache doesn't have
+            recorded = self._store.blake3({digest.sha256 for digest in known.values()})
+            known = {path: digest for path, digest in known.items() if digest.sha256 in recorded}
+        return known
+
+
+def _without_faults(
+    files: Sequence[str], outcomes: Sequence[hashing.Outcome]
+) -> dict[str, hashing.FileDigest]:
+    """The digests by path. Raises for the first file that can't be signed."""
+    digests = {}
+    for path, outcome in zip(files, outcomes, strict=True):
+        if isinstance(outcome, ModelSealError):
+            raise outcome
+        if outcome.lfs_pointer:
+            raise ModelError(f"'{path}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
+        digests[path] = outcome
+    return digests
+
+
+def _is_stray(path: str, written: str) -> bool:
+    """Whether another run is writing its manifest here, or was killed at it: no file of a model."""
+    if not path.endswith(".tmp"):  # asked of a million files
+        return False
+    return any(fileio.is_temporary(path, of) for of in (written, written + tree.COSIGNED_SUFFIX))
+
+
+def _left_out(model_dir: fileio.Location, output: fileio.Location | None) -> frozenset[str]:
+    """What is no part of a model that is signed, perhaps anew."""
+    side = manifestfiles.side_path(output or os.path.join(model_dir, manifestfiles.DEFAULT_NAME))
+    if os.path.lexists(side):
+        from modelseal import cosigning
+
+        if cosigning.is_cosignatures(side):
+            return manifestfiles.exclusions(model_dir, output, side)
+    return manifestfiles.exclusions(model_dir, output)
