@@ -264,6 +264,8 @@ def _remember(
     cache: "StatCache", digests: dict[str, hashing.FileDigest], form: outline.Form, seal: str
 ) -> None:
     """Tell the store's stat cache what was read, and that just this was sealed."""
+    from modelseal.store import statcache
+
     if not form.plain:
         # An empty file has no shard, and is not sealed.
         digests = {
@@ -275,7 +277,9 @@ def _remember(
             for path, digest in digests.items()
             if digest.size or not form.shard_size
         }
-    cache.update(digests, seal=seal, files=len(digests), condensed_alone=not form.plain)
+    cache.update(
+        statcache.columns(digests), seal=seal, files=len(digests), condensed_alone=not form.plain
+    )
 
 
 def _refuse_crumbs(found: Found, shard_size: int) -> None:

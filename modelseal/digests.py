@@ -25,6 +25,7 @@ BLAKE2B: Final = "blake2b"
 SMALL: Final = 1 << 20
 """Bytes up to which a file is read in one call; larger ones are mapped or read in pieces."""
 
+_NO_STAMP: Final = bytes(tree.STAMP.size)
 _SLICE: Final = 32 << 20
 _BUFFER: Final = 256 << 10  # stays in the cache of a core
 
@@ -37,11 +38,20 @@ _OPEN_FLAGS: Final = (
 )
 _OPEN_FLAGS_NO_LINK: Final = _OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0)
 
+WIDTHS: Final = {SHA256: 32, BLAKE3: 32, BLAKE2B: 64}
+"""Bytes of a digest."""
+
 Answer = tuple[str, Any, int, bytes]
-"""What is said of a file, a word first: `digest` or, of a git-lfs pointer, `pointer` (digests in
+"""What is said of one file, a word first: `shards` or, of a git-lfs pointer, `pointer` (digests in
 the order asked for, shard by shard; size, stamp); `large` (nothing, size); `changed`; `unreadable`
 (a message)."""
 
+Batch = tuple[int, int, bytes, list[bytes], dict[int, Answer]]
+"""What is said of N files, in columns: of a million, no more objects than need be.
+
+Bytes that were hashed; when the last of the files was changed, in ns; the files' stamps, joined;
+by each algorithm their digests, joined. The last has answers by number: for these files, and where
+files are cut for all, there are zeros in the columns, or no columns at all."""
 
 CHANGED: Final[Answer] = ("changed", None, 0, b"")
 
@@ -59,16 +69,18 @@ def hash_small(
     tick: Tick,
     *,
     shard_size: int = 0,
-) -> list[Answer]:
+) -> Batch:
     """Hash those of some files that are small; say of the others how large they are.
 
     links: those of the paths that may be symbolic links.
     shard_size: bytes after which a file is cut, each part with a digest; 0 for whole files.
     """
-    answers: list[Answer] = []
     digests_of = _at_once(algorithms, shard_size)
-    count = 0
-    for path in paths:
+    stamps: list[bytes] = []
+    made: list[list[bytes]] = []
+    others: dict[int, Answer] = {}
+    count = newest = 0
+    for number, path in enumerate(paths):
         try:
             fd = os.open(
                 tree.locate(top, path), _OPEN_FLAGS if path in links else _OPEN_FLAGS_NO_LINK
@@ -85,18 +97,27 @@ def hash_small(
                     while 0 < len(data) < size and (more := os.read(fd, size - len(data))):
                         data += more
                     if len(data) == size and not _has_moved(before, os.fstat(fd)):
-                        word = "pointer" if lfs.is_pointer(data) else "digest"
-                        answer = (word, digests_of(data), size, tree.stamp(before))
                         count += size
+                        digests, stamp = digests_of(data), tree.stamp(before)
+                        if not shard_size and not lfs.is_pointer(data):
+                            stamps.append(stamp)
+                            made.append(digests)
+                            newest = max(newest, before.st_mtime_ns, before.st_ctime_ns)
+                            continue
+                        word = "pointer" if lfs.is_pointer(data) else "shards"
+                        answer = (word, digests, size, stamp)
                     else:
                         answer = CHANGED
             finally:
                 os.close(fd)
         except OSError as err:
             answer = _unreadable(err)
-        answers.append(answer)
+        others[number] = answer
+        stamps.append(_NO_STAMP)
+        made.append([bytes(WIDTHS[algorithm]) for algorithm in algorithms])
     tick(count)
-    return answers
+    columns = [] if shard_size else [b"".join(column) for column in zip(*made, strict=True)]
+    return count, newest, b"".join(stamps), columns, others
 
 
 def hash_large(
@@ -110,8 +131,8 @@ def hash_large(
     mapped: bool = False,
     part: tuple[int, int] | None = None,
     shard_size: int = 0,
-) -> list[Answer]:
-    """Hash one file of a size already known; a list, as `hash_small` gives one.
+) -> Batch:
+    """Hash one file of a size already known.
 
     part: from where to where, of a large file that several work on. shard_size: as there.
     mapped: through a memory map, whose reader a signal ends if the file is cut short.
@@ -121,7 +142,7 @@ def hash_large(
         try:
             before = os.fstat(fd)
             if before.st_size != size or not stat.S_ISREG(before.st_mode):
-                return [CHANGED]
+                return _other(CHANGED)
             begin, end = part or (0, size)
             made: list[bytes] = []
             # A copy through the cache costs less than mapping pages, but for SHA-256's slow pace.
@@ -130,15 +151,23 @@ def hash_large(
                 hashes = [_HASHES[name]() for name in algorithms]
                 stop = min(start + shard_size, end) if shard_size else end
                 if not feed(fd, start, stop, hashes, tick):
-                    return [CHANGED]
+                    return _other(CHANGED)
                 made += [hash_.digest() for hash_ in hashes]
             if _has_moved(before, os.fstat(fd)):
-                return [CHANGED]
-            return [("digest", made, end - begin, tree.stamp(before))]
+                return _other(CHANGED)
+            stamp = tree.stamp(before)
+            if shard_size:
+                return _other(("shards", made, end - begin, stamp))
+            return size, max(before.st_mtime_ns, before.st_ctime_ns), stamp, made, {}
         finally:
             os.close(fd)
     except OSError as err:
-        return [_unreadable(err)]
+        return _other(_unreadable(err))
+
+
+def _other(answer: Answer) -> Batch:
+    """Of one file, for which there are no columns."""
+    return answer[2], 0, b"", [], {0: answer}
 
 
 def _has_moved(before: os.stat_result, after: os.stat_result) -> bool:

@@ -8,10 +8,21 @@ import os
 import signal
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypedDict, Unpack
 
-from modelseal import workers
-from modelseal.digests import BLAKE2B, BLAKE3, CHANGED, SHA256, Answer, hash_large, hash_small
+from modelseal import tree, workers
+from modelseal.digests import (
+    BLAKE2B,
+    BLAKE3,
+    CHANGED,
+    SHA256,
+    WIDTHS,
+    Answer,
+    Batch,
+    hash_large,
+    hash_small,
+)
 from modelseal.errors import FileChangedError, FileUnreadableError, ModelSealError
 from modelseal.runners import Progress, Runner, ignore
 from modelseal.workers import Died
@@ -20,7 +31,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 _BATCH: Final = 256
-_ANSWER_BYTES: Final = 128  # what is said of a small file, as it comes from a worker
+_ANSWER_BYTES: Final = 80  # what is said of a small file, as it comes from a worker
 # Below these, starting workers takes longer than the work.
 _ALONE_FILES: Final = 512
 _ALONE_BYTES: Final = 16 << 20
@@ -30,9 +41,6 @@ _PART_BYTES: Final = 32 << 20
 
 # What reading a mapped page beyond the end of a file raises.
 _BUS_ERROR: Final = getattr(signal, "SIGBUS", 0)
-
-_SHARDS: Final = ("shards",)
-"""In place of algorithms, where files have a digest a shard."""
 
 
 class Options(TypedDict, total=False):
@@ -89,7 +97,9 @@ class FileDigest(NamedTuple):
 
 
 Outcome = FileDigest | ModelSealError
-Each = Callable[[str, Outcome], object]
+
+Tell = Callable[[tree.Read], object]
+"""Called with some files as they were read."""
 
 
 def usable_cpus() -> int:
@@ -100,28 +110,85 @@ def usable_cpus() -> int:
 
 
 def hash_files(
-    root: str | os.PathLike[str],
-    files: Sequence[str],
-    *,
-    each: Each | None = None,
-    **what: Unpack[Request],
+    root: str | os.PathLike[str], files: Sequence[str], **what: Unpack[Request]
 ) -> list[Outcome]:
     """Hash N files: begin and finish, as in `Hashing`."""
     with Hashing(root, files, **what) as begun:
-        return begun.finish(each)
+        return begun.finish().listed()
 
 
-def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDigest | ModelSealError:
+class Outcomes:
+    """What became of N files, in columns but for those that are no plain file read to its end.
+
+    others: by number, these: a git-lfs pointer, a file in shards; FileUnreadableError, or
+    FileChangedError for a file that changed while it was read or is none any more.
+    """
+
+    def __init__(self, files: Sequence[str], algorithms: Sequence[str]) -> None:
+        """algorithms: those that each file has one digest by."""
+        self.others: dict[int, Outcome] = {}
+        self._files = files
+        self._stamps = bytearray(tree.STAMP.size * len(files))
+        self._digests = {name: bytearray(WIDTHS[name] * len(files)) for name in algorithms}
+        self._newest = 0
+
+    def put(self, first: int, batch: Batch) -> None:
+        """Take what was read of the files from `first` on."""
+        _, newest, stamps, columns, _ = batch
+        self._newest = max(self._newest, newest)
+        places = [(self._stamps, stamps, tree.STAMP.size)]
+        if columns:
+            wholes = self._digests.items()
+            for (name, whole), column in zip(wholes, columns, strict=True):
+                places.append((whole, column, WIDTHS[name]))
+        for whole, column, width in places:
+            start = first * width
+            whole[start : start + len(column)] = column
+
+    def digest(self, algorithm: str) -> dict[str, bytes]:
+        """Path → digest by one algorithm, where there is one."""
+        digests = tree.cut(bytes(self._digests[algorithm]), WIDTHS[algorithm])
+        pairs = enumerate(zip(self._files, digests, strict=True))
+        return {path: digest for number, (path, digest) in pairs if number not in self.others}
+
+    def read(self) -> tree.Read:
+        """What was read, by SHA-256."""
+        columns = (bytes(self._stamps), bytes(self._digests[SHA256]))
+        return tree.Read(self._files, *columns, self._newest).without(self.others)
+
+    def listed(self) -> list[Outcome]:
+        """All, in the order of the files."""
+        sha256, blake3, blake2b = (
+            tree.cut(bytes(self._digests[name]), WIDTHS[name])
+            if name in self._digests
+            else repeat(b"")
+            for name in (SHA256, BLAKE3, BLAKE2B)
+        )
+        found: list[Outcome] = [
+            FileDigest(digest, row[2], False, other, stamp, third)
+            for digest, row, other, stamp, third in zip(
+                sha256,
+                tree.STAMP.iter_unpack(self._stamps),
+                blake3,
+                tree.cut(bytes(self._stamps), tree.STAMP.size),
+                blake2b,
+                strict=False,
+            )
+        ]
+        for number, outcome in self.others.items():
+            found[number] = outcome
+        return found
+
+
+def _outcome(path: str, answer: Answer, algorithms: Sequence[str]) -> Outcome:
     word, what, size, stamp = answer
-    if word in ("digest", "pointer"):
-        if algorithms is _SHARDS:
-            return FileDigest(b"", size, word == "pointer", b"", stamp, shards=tuple(what))
-        if algorithms == (SHA256,):
-            return FileDigest(what[0], size, word == "pointer", b"", stamp)
+    pointer = word == "pointer"
+    if word == "shards" or (pointer and not algorithms):
+        return FileDigest(b"", size, pointer, b"", stamp, shards=tuple(what))
+    if pointer:
         made = dict(zip(algorithms, what, strict=True))
         sha256, blake3 = made.get(SHA256, b""), made.get(BLAKE3, b"")
-        blake2b = made.get(BLAKE2B, b"")
-        return FileDigest(sha256, size, word == "pointer", blake3, stamp, blake2b)
+        return FileDigest(sha256, size, True, blake3, stamp, made.get(BLAKE2B, b""))
     if word == "unreadable":
         return FileUnreadableError(f"cannot read '{path}': {what}")
     if word == "died":
@@ -130,22 +197,20 @@ def _outcome(path: str, answer: Answer, algorithms: tuple[str, ...]) -> FileDige
     return FileChangedError(f"'{path}' changed while it was read")
 
 
-def _died(worker: Died) -> Answer:
-    return "died", worker.signal, 0, b""
-
-
-_UNKNOWN: Final = FileDigest(b"", 0)
+def _died(worker: Died, files: int = 1) -> Batch:
+    answer: Answer = ("died", worker.signal, 0, b"")
+    return 0, 0, b"", [], dict.fromkeys(range(files), answer)
 
 
 def _joined(answers: Sequence[Answer]) -> Answer:
     """What is said of a file, from what is said of its parts; all must have seen the same file."""
     for answer in answers:
-        if answer[0] != "digest":
+        if answer[0] != "shards":
             return answer
     if len({answer[3] for answer in answers}) > 1:
         return CHANGED
     digests = [digest for answer in answers for digest in answer[1]]
-    return "digest", digests, sum(answer[2] for answer in answers), answers[0][3]
+    return "shards", digests, sum(answer[2] for answer in answers), answers[0][3]
 
 
 class Hashing:
@@ -196,44 +261,44 @@ class Hashing:
         if self._pool is not None:
             self._pool.end()
 
-    def finish(self, each: Each | None = None) -> list[Outcome]:
+    def finish(self, tell: Tell | None = None) -> Outcomes:
         """Wait for all.
 
-        each: called in this thread with a path and what will be returned for it, as soon as it is
-        known, while others are still being hashed.
-        Returns, in the order of `files`, N digests; in place of one FileUnreadableError, or
-        FileChangedError for a file that changed while it was read or is none any more.
+        tell: called in this thread with files that were read, as soon as they are, while others are
+        still being hashed; for whom SHA-256 is the first of the algorithms.
         """
-        # Every one of them is replaced below.
         files = self._files
-        outcomes: list[Outcome] = [_UNKNOWN] * len(files)
+        algorithms = () if self._shard_size else self._algorithms
+        outcomes = Outcomes(files, algorithms)
         large: list[tuple[int, int]] = []
-        made = _SHARDS if self._shard_size else self._algorithms
 
-        def settle(index: int, answer: Answer) -> None:
-            if answer[0] == "large":
-                large.append((answer[2], index))
-                return
-            path = files[index]
-            outcomes[index] = outcome = _outcome(path, answer, made)
-            if each:
-                each(path, outcome)
+        def settle(first: int, batch: Batch) -> None:
+            outcomes.put(first, batch)
+            for index, answer in batch[4].items():
+                number = first + index
+                if answer[0] == "large":
+                    large.append((answer[2], number))
+                else:
+                    outcomes.others[number] = _outcome(files[number], answer, algorithms)
+            if tell and batch[3]:
+                _, newest, stamps, (digests, *_), others = batch
+                some = files[first : first + len(stamps) // tree.STAMP.size]
+                tell(tree.Read(some, stamps, digests, newest).without(others))
 
         self._small(settle)
         large.sort(key=lambda found: (-found[0], found[1]))
         indices = [index for _, index in large]
         sized = [(files[index], size) for size, index in large]
-        self._large(sized, lambda number, answer: settle(indices[number], answer))
+        self._large(sized, lambda number, batch: settle(indices[number], batch))
         return outcomes
 
-    def _small(self, settle: Callable[[int, Answer], None]) -> None:
+    def _small(self, settle: Callable[[int, Batch], None]) -> None:
         """The first round, a batch of neighbours a task."""
 
-        def settle_batch(number: int, said: list[Answer] | Died) -> None:
+        def settle_batch(number: int, said: Batch | Died) -> None:
             if isinstance(said, Died):
-                said = [_died(said)] * len(self._batches[number])
-            for index, answer in enumerate(said, number * _BATCH):
-                settle(index, answer)
+                said = _died(said, len(self._batches[number]))
+            settle(number * _BATCH, said)
 
         if self._executor is not None:
             self._runner.on_executor(self._executor, self._tasks, settle_batch)
@@ -244,7 +309,7 @@ class Hashing:
             self._runner.here(self._tasks, settle_batch)
 
     def _large(
-        self, files: Sequence[tuple[str, int]], settle: Callable[[int, Answer], None]
+        self, files: Sequence[tuple[str, int]], settle: Callable[[int, Batch], None]
     ) -> None:
         """The second round, a file or a part of one a task; files with their sizes."""
         total = sum(size for _, size in files)
@@ -272,18 +337,19 @@ class Hashing:
         for index, part in parts:
             of_files[index][part] = None
 
-        def settle_file(number: int, said: list[Answer] | Died) -> None:
+        def settle_file(number: int, said: Batch | Died) -> None:
             if isinstance(said, Died) and said.signal == _BUS_ERROR:
                 # Cut short, or on a bad disk: reading says which.
                 said = tasks[number](ignore)
             index, part = parts[number]
-            answer = _died(said) if isinstance(said, Died) else said[0]
+            batch = _died(said) if isinstance(said, Died) else said
             if not self._shard_size:
-                settle(index, answer)
+                settle(index, batch)
                 return
-            of_files[index][part] = answer
+            of_files[index][part] = batch[4][0]
             if None not in of_files[index].values():
-                settle(index, _joined([each for each in of_files[index].values() if each]))
+                answer = _joined([each for each in of_files[index].values() if each])
+                settle(index, (0, 0, b"", [], {0: answer}))
 
         if self._executor is not None:
             self._runner.on_executor(self._executor, tasks, settle_file)

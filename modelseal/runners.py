@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from modelseal import workers
-from modelseal.digests import Answer
+from modelseal.digests import Batch
 from modelseal.workers import Died, Tick
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ _WAIT_SECONDS: Final = 0.1
 Progress = Callable[[int, int], None]
 """Called with the bytes hashed so far, and with those there are in all, 0 while nobody knows."""
 
-Task = Callable[[Tick], list[Answer]]
-Settle = Callable[[int, list[Answer] | Died], None]
-"""Called with a task's number and its answers."""
+Task = Callable[[Tick], Batch]
+Settle = Callable[[int, Batch | Died], None]
+"""Called with a task's number and what came of it."""
 
 
 class Runner:
@@ -51,7 +51,7 @@ class Runner:
         """
         left = set(range(len(tasks)))
 
-        def note(number: int, said: list[Answer] | Died) -> None:
+        def note(number: int, said: Batch | Died) -> None:
             left.discard(number)
             settle(number, said)
 
@@ -78,7 +78,7 @@ class Runner:
 
     def on_executor(self, executor: "Executor", tasks: Sequence[Task], settle: Settle) -> None:
         """On the caller's executor, whatever it is."""
-        futures: list[Future[list[Answer]]] = []
+        futures: list[Future[Batch]] = []
         try:
             futures = [executor.submit(task, ignore) for task in tasks]
             _wait(futures, settle, lambda done: self.tick(sum(map(_hashed, done))))
@@ -88,17 +88,17 @@ class Runner:
             raise
 
 
-def _hashed(future: "Future[list[Answer]]") -> int:
+def _hashed(future: "Future[Batch]") -> int:
     """The bytes that a finished task has hashed."""
     if future.cancelled() or future.exception():
         return 0
-    return sum(size for word, _, size, _ in future.result() if word in ("digest", "pointer"))
+    return future.result()[0]
 
 
 def _wait(
-    futures: "Sequence[Future[list[Answer]]]",
+    futures: "Sequence[Future[Batch]]",
     settle: Settle,
-    report: "Callable[[set[Future[list[Answer]]]], object]",
+    report: "Callable[[set[Future[Batch]]], object]",
 ) -> None:
     """Settle futures as they end. Raises what the first that failed has raised."""
     from concurrent.futures import FIRST_EXCEPTION, wait

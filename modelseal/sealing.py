@@ -5,14 +5,17 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
-from modelseal import cosigning, fileio, hashing, keys, manifestfiles, signatures
+from modelseal import cosigning, fileio, hashing, keys, manifestfiles, signatures, tree
 from modelseal.canonical import identifier
-from modelseal.errors import FormatError, ModelSealError
+from modelseal.errors import FormatError
 from modelseal.structs import FileEntry, ModelManifest, SignedManifest
 from modelseal.surveying import Survey
 
 if TYPE_CHECKING:
-    from modelseal.store import Digest, Seal, Store
+    from modelseal.store import Seal, Store
+
+
+_DIGITS = 64  # of SHA-256 in hex
 
 
 class About(NamedTuple):
@@ -214,10 +217,12 @@ def _entries(survey: Survey) -> list[FileEntry]:
     """What a manifest says of the files, in the order of their paths."""
     entries: dict[str, FileEntry] = {}
 
-    def enter(path: str, said: "Digest | hashing.Outcome") -> None:
-        if not isinstance(said, ModelSealError):
+    def enter(read: tree.Read) -> None:
+        digests = read.digests.hex()
+        starts = range(0, len(digests), _DIGITS)
+        for path, size, start in zip(read.files, read.sizes(), starts, strict=True):
             entries[path] = FileEntry(
-                path=path, size_bytes=said.size, sha256_hash=said.sha256.hex()
+                path=path, size_bytes=size, sha256_hash=digests[start : start + _DIGITS]
             )
 
     survey.finish(enter)

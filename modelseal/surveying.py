@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING, Self, Unpack
 from modelseal import fileio, hashing, manifestfiles, oddities, paths, tree
 from modelseal.digests import BLAKE3, SHA256
 from modelseal.errors import ModelError, ModelSealError
-from modelseal.store import Digest
 
 if TYPE_CHECKING:
     from modelseal.store import Store
-
-Told = Callable[[str, Digest | hashing.Outcome], object]
-"""Called with a path, and what is known or was found of that file."""
 
 
 class Survey:
@@ -75,7 +71,7 @@ class Survey:
         self._algorithms = (SHA256, BLAKE3) if precheck else (SHA256,)
         self._how = how
         self._store = store
-        self._read: dict[str, hashing.FileDigest] = {}
+        self._outcomes: hashing.Outcomes | None = None
         self._cache = None
         if store is not None:
             self._cache = store.stat_cache(
@@ -96,61 +92,59 @@ class Survey:
     def __exit__(self, *_: object) -> None:
         self._running.close()
 
-    def finish(self, tell: Told) -> None:
+    def finish(self, tell: hashing.Tell) -> None:
         """Wait for all. Raises for the first file that can't be signed.
 
-        tell: called as soon as something is known, while other files are still being hashed.
+        tell: called with what is known of some files or was read of them, while others are still
+        being hashed; with each file once.
         Raises FileUnreadableError, FileChangedError, ModelError for a git-lfs pointer.
         """
         unknown = self.files
         if self._begun is None:
             known = self._known()
-            for path, digest in known.items():
-                tell(path, digest)
-            unknown = [path for path in unknown if path not in known]
+            tell(known)
+            if known.files:
+                there = frozenset(known.files)
+                unknown = [path for path in unknown if path not in there]
         self.hashed = len(unknown)
         with self._begun or self._hashing(unknown) as work:
             outcomes = work.finish(tell)
-        self._read = _without_faults(unknown, outcomes)
+        _refuse_others(unknown, outcomes)
+        self._outcomes = outcomes
 
     def blake3(self) -> dict[str, bytes]:
         """Path → BLAKE3, of those files that were read, where it was asked for."""
-        if BLAKE3 not in self._algorithms:
+        if self._outcomes is None or BLAKE3 not in self._algorithms:
             return {}
-        return {path: digest.blake3 for path, digest in self._read.items()}
+        return self._outcomes.digest(BLAKE3)
 
     def remember(self, seal: str) -> None:
         """Tell the store's stat cache what was found, and the id of the seal made of it."""
-        if self._cache is not None:
-            self._cache.update(self._read, seal=seal, files=len(self.files))
+        if self._cache is not None and self._outcomes is not None:
+            self._cache.update(self._outcomes.read(), seal=seal, files=len(self.files))
 
     def _hashing(self, files: Sequence[str]) -> hashing.Hashing:
         return hashing.Hashing(
             self.model_dir, files, links=self._links, algorithms=self._algorithms, **self._how
         )
 
-    def _known(self) -> dict[str, Digest]:
+    def _known(self) -> tree.Read:
         if self._cache is None or self._store is None:
-            return {}
+            return tree.NOTHING_READ
         known = self._cache.known()
         if BLAKE3 in self._algorithms:  # which the cache doesn't have
-            recorded = self._store.blake3({digest.sha256 for digest in known.values()})
-            known = {path: digest for path, digest in known.items() if digest.sha256 in recorded}
+            recorded = self._store.blake3(set(known.sha256()))
+            lacking = [n for n, digest in enumerate(known.sha256()) if digest not in recorded]
+            known = known.without(lacking)
         return known
 
 
-def _without_faults(
-    files: Sequence[str], outcomes: Sequence[hashing.Outcome]
-) -> dict[str, hashing.FileDigest]:
-    """The digests by path. Raises for the first file that can't be signed."""
-    digests = {}
-    for path, outcome in zip(files, outcomes, strict=True):
+def _refuse_others(files: Sequence[str], outcomes: hashing.Outcomes) -> None:
+    """Raise for the first file that can't be signed."""
+    for number, outcome in sorted(outcomes.others.items()):
         if isinstance(outcome, ModelSealError):
             raise outcome
-        if outcome.lfs_pointer:
-            raise ModelError(f"'{path}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
-        digests[path] = outcome
-    return digests
+        raise ModelError(f"'{files[number]}' is a git-lfs pointer", hint=oddities.HINT_POINTER)
 
 
 def _is_stray(path: str, written: str) -> bool:

@@ -7,7 +7,7 @@ locale says, so the walk works on bytes.
 import os
 import stat
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -49,6 +49,50 @@ STAMP: Final = struct.Struct("<3Q2q")
 """What a stamp is: device, inode, size in bytes, mtime and ctime in ns."""
 
 
+class Read(NamedTuple):
+    """What N files were found to hold, in columns: a model may have a million.
+
+    files: their paths, sorted. stamps: of each, joined. digests: the SHA-256 of each, joined.
+    newest: when the last of them was changed, in ns.
+    """
+
+    files: Sequence[str]
+    stamps: bytes
+    digests: bytes
+    newest: int
+
+    def sizes(self) -> list[int]:
+        """In bytes."""
+        return [size for _, _, size, _, _ in STAMP.iter_unpack(self.stamps)]
+
+    def sha256(self) -> list[bytes]:
+        """Digest by digest."""
+        return cut(self.digests, _DIGEST_BYTES)
+
+    def without(self, numbers: Collection[int]) -> "Read":
+        """But for some of the files."""
+        if not numbers:
+            return self
+        gone = frozenset(numbers)
+        keep = [number for number in range(len(self.files)) if number not in gone]
+        stamps, digests = cut(self.stamps, STAMP.size), self.sha256()
+        return Read(
+            [self.files[number] for number in keep],
+            b"".join([stamps[number] for number in keep]),
+            b"".join([digests[number] for number in keep]),
+            self.newest,
+        )
+
+
+NOTHING_READ: Final = Read((), b"", b"", 0)
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    """The pieces of so many bytes that were joined."""
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+_DIGEST_BYTES: Final = 32
 _LOW_BITS: Final = (1 << 63) - 1
 
 

@@ -117,8 +117,8 @@ def test_what_is_too_new_is_not_cached(model: Path) -> None:
     store = Store.init(model)
     os.utime(path, ns=(0, 2**62))
     cache = store.stat_cache(model, ["config.json", "empty.txt"])
-    cache.update({"config.json": digest_of(path)})
-    assert store.stat_cache(model, ["config.json"]).known() == {}
+    cache.update(statcache.columns({"config.json": digest_of(path)}))
+    assert not store.stat_cache(model, ["config.json"]).known().files
 
 
 def test_a_time_beyond_64_bits_has_a_stamp() -> None:
@@ -129,20 +129,32 @@ def test_a_time_beyond_64_bits_has_a_stamp() -> None:
 
 def test_the_cache_serves_whoever_signs(store: Store, model: Path) -> None:
     files = ["config.json", "empty.txt", "weights/model.bin"]
+
+    def known(files: list[str]) -> dict[str, bytes]:
+        read = store.stat_cache(model, files).known()
+        return dict(zip(read.files, read.sha256(), strict=True))
+
     cache = store.stat_cache(model, files, links=["empty.txt"])
-    assert cache.known() == {}
+    assert not cache.known().files
     digests = {path: digest_of(model / path) for path in files}
-    cache.update({**digests, "unknown": Digest(b"x" * 32, 1, bytes(40))})
-    again = store.stat_cache(model, files)
-    assert again.known() == {path: digests[path] for path in files if path != "empty.txt"}
+    unknown = {"unknown": Digest(b"x" * 32, 1, bytes(40))}
+    cache.update(statcache.columns({**digests, **unknown}))
+    wanted = {path: digests[path].sha256 for path in files if path != "empty.txt"}
+    assert known(files) == wanted
+    begun = store.stat_cache(model, files, fork=True)
+    begun.begin()
+    assert list(begun.known().files) == list(wanted)
+    begun.end()
     (model / "config.json").touch()
     partly = store.stat_cache(model, files)
-    assert list(partly.known()) == ["weights/model.bin"]
-    partly.update({"empty.txt": digest_of(model / "empty.txt")})
-    assert list(store.stat_cache(model, files).known()) == ["empty.txt", "weights/model.bin"]
+    assert list(partly.known().files) == ["weights/model.bin"]
+    empty = statcache.columns({"empty.txt": digest_of(model / "empty.txt")})
+    partly.update(empty)
+    assert list(known(files)) == ["empty.txt", "weights/model.bin"]
+    assert known(["empty.txt", "weights/model.bin"]) == known(files)  # nothing has moved
     afresh = store.stat_cache(model, files)
-    afresh.update({"empty.txt": digest_of(model / "empty.txt")})
-    assert list(store.stat_cache(model, files).known()) == ["empty.txt"]
+    afresh.update(empty)
+    assert list(known(files)) == ["empty.txt"]
 
 
 def test_a_false_row_does_not_outlive_the_file(store: Store, model: Path) -> None:
@@ -150,7 +162,7 @@ def test_a_false_row_does_not_outlive_the_file(store: Store, model: Path) -> Non
     (model / "empty.txt").unlink()
     collected = store.gc()
     assert collected.rows == 1
-    assert list(store.stat_cache(model, tree.walk(model).files).known()) == [
+    assert store.stat_cache(model, tree.walk(model).files).known().files == [
         "config.json",
         "weights/model.bin",
     ]
@@ -255,6 +267,16 @@ def test_a_child_measures_what_its_parent_would(
     def no_child() -> int:
         raise BlockingIOError
 
+    # A child that nobody waits for, and one that takes all.
+    for ahead in (0, 5):
+        measuring = statcache.Measuring(str(model), files, fork=True, ahead=ahead)
+        measuring.end()
+        measuring.end()
+        measuring = statcache.Measuring(str(model), files, fork=True, ahead=ahead)
+        assert measuring.finish() == alone
+        measuring.end()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
     monkeypatch.setattr(os, "fork", no_child)
     assert statcache.measure(str(model), files, fork=True) == alone
 
@@ -264,6 +286,7 @@ def test_what_was_read_anew_is_not_remembered_as_it_was_before(tmp_path: Path) -
     old, new = (tree.STAMP.pack(1, 2, 3, time, time) for time in (5, 7))
     known = {path: Digest(b"o" * 32, 3, old) for path in ("a", "b")}
     hashed = {"b": Digest(b"n" * 32, 3, new)}  # too young to be believed at 7 ns
-    statcache.save(store.path, "/model", None, known, hashed, 7, "ab" * 32, 2)
+    kept = statcache.merged(statcache.columns(known), statcache.columns(hashed), 7)
+    statcache.save(store.path, "/model", None, kept, "ab" * 32, 2)
     cached = statcache.load(store.path, "/model")
     assert (statcache.paths_of(cached), cached.seal) == (["a"], b"")

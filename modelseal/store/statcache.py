@@ -136,7 +136,7 @@ class StatCache:
         self._links = links
         self._fork = fork
         self._taken_at = time.time_ns()
-        self._known: dict[str, Digest] = {}
+        self._known = tree.NOTHING_READ
         self._cached: index.Tree | None = None
         self._measuring: Measuring | None = None
 
@@ -149,15 +149,18 @@ class StatCache:
         if self._measuring is not None:
             self._measuring.end()
 
-    def known(self) -> dict[str, Digest]:
-        """Path → digest, for the files unchanged since they were hashed."""
+    def known(self) -> tree.Read:
+        """The files unchanged since they were hashed, as they were then."""
         measuring = self._measuring or self._measure()
         try:
             stamps = measuring.finish()
         finally:
             measuring.end()
         self._cached = load(self._root, self._directory)
-        self._known = still_known(self._plain, stamps, self._cached)
+        if is_as_cached(self._plain, stamps, self._cached):
+            self._known = tree.Read(self._plain, stamps, self._cached.digests, 0)
+        else:
+            self._known = columns(still_known(self._plain, stamps, self._cached))
         return self._known
 
     def _measure(self, ahead: int = 0) -> Measuring:
@@ -165,13 +168,13 @@ class StatCache:
 
     def update(
         self,
-        digests: "Mapping[str, Digest | FileDigest]",
+        read: tree.Read,
         *,
         seal: str = "",
         files: int = 0,
         condensed_alone: bool = False,
     ) -> None:
-        """Remember digests of files that were hashed after this object was made.
+        """Remember files that were hashed after this object was made.
 
         seal, files: the id of a manifest that names so many files, each of them by the digest that
         is given here or was known: the next `status` need not read it then.
@@ -180,27 +183,52 @@ class StatCache:
         What was known is kept if it was asked for. Links are passed over. A cache that can't be
         written, or is being written by somebody else, stays as it is: nothing is raised.
         """
-        if self._links:
-            digests = {path: said for path, said in digests.items() if path not in self._links}
         row = condensed(self._directory) if condensed_alone else self._directory
-        place = (self._root, row)
-        save(*place, self._cached, self._known, digests, self._taken_at, seal, files)
+        kept = merged(self._known, read, self._taken_at, links=self._links)
+        save(self._root, row, self._cached, kept, seal, files)
+
+
+def columns(digests: "Mapping[str, Digest | FileDigest]") -> tree.Read:
+    """Digests by path, in columns."""
+    rows = sorted(digests.items())
+    stamps = b"".join([digest.stamp for _, digest in rows])
+    return tree.Read(
+        [path for path, _ in rows],
+        stamps,
+        b"".join([digest.sha256 for _, digest in rows]),
+        _newest(stamps),
+    )
+
+
+def _newest(stamps: bytes) -> int:
+    changes = [max(mtime, ctime) for *_, mtime, ctime in tree.STAMP.iter_unpack(stamps)]
+    return max(changes, default=0)
+
+
+def is_as_cached(files: Sequence[str], stamps: bytes, cached: index.Tree) -> bool:
+    """Whether these are the cached files, and nothing of them has moved."""
+    return (
+        stamps == cached.stats
+        and _NOTHING not in stamps
+        and "\0".join(files).encode() == cached.paths
+        and len(cached.digests) == len(files) * _DIGEST_BYTES
+    )
 
 
 def still_known(files: Sequence[str], stamps: bytes, cached: index.Tree) -> dict[str, Digest]:
     """The cached digests that still hold, given the files' stamps as they are now."""
-    if stamps == cached.stats and "\0".join(files).encode() == cached.paths:
-        now: Mapping[str, bytes] | None = None  # nothing has moved
+    if is_as_cached(files, stamps, cached):
+        now: Mapping[str, bytes] | None = None
     else:
-        now = dict(zip(files, cut(stamps, tree.STAMP.size), strict=True))
+        now = dict(zip(files, tree.cut(stamps, tree.STAMP.size), strict=True))
     with suppress(ValueError, struct.error):
         return {
             path: Digest(digest, row[2], stamp)
             for path, stamp, row, digest in zip(
                 paths_of(cached),
-                cut(cached.stats, tree.STAMP.size),
+                tree.cut(cached.stats, tree.STAMP.size),
                 tree.STAMP.iter_unpack(cached.stats),
-                cut(cached.digests, _DIGEST_BYTES),
+                tree.cut(cached.digests, _DIGEST_BYTES),
                 strict=True,
             )
             if (now is None or now.get(path) == stamp) and stamp != _NOTHING
@@ -208,34 +236,47 @@ def still_known(files: Sequence[str], stamps: bytes, cached: index.Tree) -> dict
     return {}
 
 
+def merged(
+    known: tree.Read, hashed: tree.Read, taken_at: int, *, links: Collection[str] = ()
+) -> tree.Read:
+    """What is to be cached.
+
+    known: what was cached before and still holds.
+    hashed: what was read since `taken_at`; links among it are passed over.
+    """
+    if not (known.files or links) and hashed.newest < taken_at - COARSE_TICK_NS:
+        return hashed
+    if not hashed.files:
+        return known
+    # Of what was read anew nothing is kept, whatever came of it.
+    gone = set(hashed.files)
+    kept = [row for row in _rows(known) if row[0] not in gone]
+    kept += [row for row in _rows(hashed) if row[0] not in links and not _is_racy(row[1], taken_at)]
+    kept.sort()
+    paths, stamps, digests = zip(*kept, strict=True) if kept else ((), (), ())
+    return tree.Read(paths, b"".join(stamps), b"".join(digests), 0)
+
+
+def _rows(read: tree.Read) -> Iterable[tuple[str, bytes, bytes]]:
+    """Path, stamp and digest of each file."""
+    return zip(read.files, tree.cut(read.stamps, tree.STAMP.size), read.sha256(), strict=True)
+
+
 def save(
-    root: str,
-    directory: str,
-    cached: index.Tree | None,
-    known: Mapping[str, Digest],
-    hashed: "Mapping[str, Digest | FileDigest]",
-    taken_at: int,
-    seal: str = "",
-    files: int = 0,
+    root: str, directory: str, cached: index.Tree | None, kept: tree.Read, seal: str, files: int
 ) -> None:
     """Write what is known of a directory, in the place of what was cached.
 
-    known: what was cached before and still holds.
-    hashed: what was read since `taken_at`.
+    kept: as `merged` gives it.
     seal, files: a manifest that names so many files, each of them by its digest here.
     Nothing is raised where that can't be done.
     """
-    fresh = _without_racy(hashed, taken_at)
-    kept: Mapping[str, Digest | FileDigest] = fresh
-    if known:  # but of what was read anew, whatever came of it
-        kept = {**{path: said for path, said in known.items() if path not in hashed}, **fresh}
-    paths = sorted(kept)
-    whole = len(paths) == files  # some may be too young to be remembered
+    whole = len(kept.files) == files  # some may be too young to be remembered
     with suppress(StoreError, OSError, sqlite3.Error, ValueError):
         tree_ = index.Tree(
-            "\0".join(paths).encode(),
-            b"".join([kept[path].stamp for path in paths]),
-            b"".join([kept[path].sha256 for path in paths]),
+            "\0".join(kept.files).encode(),
+            kept.stamps,
+            kept.digests,
             bytes.fromhex(seal) if whole else b"",
         )
         if tree_ == cached:
@@ -261,35 +302,18 @@ def _measure(top: bytes, files: Sequence[str]) -> bytes:
     return b"".join(stamps)
 
 
-def _without_racy(
-    hashed: "Mapping[str, Digest | FileDigest]", taken_at: int
-) -> "Mapping[str, Digest | FileDigest]":
-    stamps = b"".join([digest.stamp for digest in hashed.values()])
-    limit = taken_at - COARSE_TICK_NS
-    if all(mtime < limit > ctime for _, _, _, mtime, ctime in tree.STAMP.iter_unpack(stamps)):
-        return hashed
-    rows = zip(hashed.items(), tree.STAMP.iter_unpack(stamps), strict=True)
-    return {
-        path: digest
-        for (path, digest), (*_, mtime, ctime) in rows
-        if not _is_racy(mtime, ctime, taken_at)
-    }
-
-
-def _is_racy(mtime: int, ctime: int, taken_at: int) -> bool:
+def _is_racy(stamp: bytes, taken_at: int) -> bool:
+    mtime: int
+    ctime: int
+    *_, mtime, ctime = tree.STAMP.unpack(stamp)
     tick = TICK_NS if mtime % _SECOND_NS and ctime % _SECOND_NS else COARSE_TICK_NS
     return max(mtime, ctime) + tick > taken_at
 
 
 def sizes(files: Iterable[str], stamps: bytes) -> dict[str, int]:
     """The sizes in bytes of those files that have a stamp."""
-    stamped = zip(files, cut(stamps, tree.STAMP.size), strict=True)
+    stamped = zip(files, tree.cut(stamps, tree.STAMP.size), strict=True)
     return {path: tree.STAMP.unpack(stamp)[2] for path, stamp in stamped if stamp != _NOTHING}
-
-
-def cut(data: bytes, size: int) -> Iterable[bytes]:
-    """The pieces of so many bytes that were joined."""
-    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def prune(root: str, opened: index.Index) -> int:

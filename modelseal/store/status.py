@@ -84,10 +84,8 @@ class Walk:
     def is_as_cached(self) -> bool:
         """Whether every file there is has its row, and no row is without its file."""
         found, cached = self.tree, self._cached
-        return (
-            self._stats == cached.stats
-            and not (found.irregular or found.unlistable or found.links)
-            and "\0".join(found.files).encode() == cached.paths
+        return not (found.irregular or found.unlistable or found.links) and statcache.is_as_cached(
+            found.files, self._stats, cached
         )
 
     def known(self) -> dict[str, Digest]:
@@ -166,7 +164,8 @@ def compare(
     as_sealed = status.clean and plain and not named
     if hashed or as_sealed:
         named_by = (seal.id, len(sealed)) if as_sealed else ("", 0)
-        statcache.save(root, row, cached, known, hashed, walk.taken_at, *named_by)
+        was, now = statcache.columns(known), statcache.columns(hashed)
+        statcache.save(root, row, cached, statcache.merged(was, now, walk.taken_at), *named_by)
     return status
 
 
