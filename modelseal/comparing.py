@@ -168,13 +168,9 @@ def _enter_difference(
     form: Form,
     misfits: Mapping[str, int],
 ) -> None:
-    content = {
-        path: (form.digests(digest), digest.size if form.sized else None)
-        for path, digest in actual.items()
-    }
     difference = diff.compare(
         {path: (entry.digests, entry.size_bytes) for path, entry in expected.items()},
-        {**content, **{path: ((), size) for path, size in misfits.items()}},
+        {**form.contents(actual), **{path: ((), size) for path, size in misfits.items()}},
     )
     hints = []
     for path in difference.altered:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from modelseal import fileio, hashing, tree
@@ -40,6 +41,18 @@ class Form(NamedTuple):
         if self.shard_size:
             return tuple(shard.hex() for shard in outcome.shards)
         return (outcome.digest(self.algorithm).hex(),)
+
+    def contents(
+        self, found: Mapping[str, hashing.FileDigest]
+    ) -> dict[str, tuple[tuple[str, ...], int | None]]:
+        """The same of many, by path, with their sizes where the format says them."""
+        if self.shard_size:
+            return {path: (self.digests(digest), digest.size) for path, digest in found.items()}
+        algorithm, sized = attrgetter(self.algorithm), self.sized
+        return {
+            path: ((algorithm(digest).hex(),), digest.size if sized else None)
+            for path, digest in found.items()
+        }
 
 
 class Check:
