@@ -60,8 +60,8 @@ class FileEntry(Document, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         # Written out: a manifest may have a million of these.
-        size, digest = self.size_bytes, self.sha256_hash
-        if type(self.path) is not str:
+        path, size, digest = self.path, self.size_bytes, self.sha256_hash
+        if type(path) is not str:
             raise FormatError("path: expected 'str'")
         if type(digest) is not str:
             raise FormatError("sha256_hash: expected 'str'")
@@ -71,7 +71,7 @@ class FileEntry(Document, frozen=True, kw_only=True, gc=False):
             raise FormatError(
                 f"sha256_hash: {_brief(digest)} is not 64 lowercase hexadecimal digits"
             )
-        paths.check(self.path)
+        paths.check(path)
 
     @property
     def digests(self) -> tuple[str, ...]:

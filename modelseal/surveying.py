@@ -5,6 +5,7 @@ to load meanwhile, and what loads keys.
 """
 
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self, Unpack
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, Self, Unpack
 from modelseal import fileio, hashing, manifestfiles, oddities, paths, tree
 from modelseal.digests import BLAKE3, SHA256
 from modelseal.errors import ModelError, ModelSealError
+from modelseal.store import measuring
 
 if TYPE_CHECKING:
     from modelseal.store import Store
+
+_WHILE_LOADING = 15_000
+"""Files that a child measures in the time that it takes to load what signs."""
 
 
 class Survey:
@@ -72,18 +77,28 @@ class Survey:
         self._how = how
         self._store = store
         self._outcomes: hashing.Outcomes | None = None
-        self._cache = None
-        if store is not None:
-            self._cache = store.stat_cache(
-                model_dir, found.files, links=found.links, fork=how.get("fork", False)
-            )
+        fork = how.get("fork", False)
+        taken_at = time.time_ns()
         self._begun: hashing.Hashing | None = None
+        measured = None
         with ExitStack() as stack:
-            if incremental and self._cache is not None:
-                self._cache.begin()
-                stack.callback(self._cache.end)
+            if incremental and store is not None:
+                plain = [path for path in found.files if path not in found.links]
+                top = os.path.realpath(model_dir)
+                measured = measuring.Measuring(top, plain, fork=fork, ahead=_WHILE_LOADING)
+                stack.callback(measured.end)
             else:
                 self._begun = stack.enter_context(self._hashing(found.files))
+            self._cache = None
+            if store is not None:  # only now: what it loads takes its time, too
+                self._cache = store.stat_cache(
+                    model_dir,
+                    found.files,
+                    links=found.links,
+                    fork=fork,
+                    taken_at=taken_at,
+                    begun=measured,
+                )
             self._running = stack.pop_all()
 
     def __enter__(self) -> Self:

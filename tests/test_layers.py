@@ -55,7 +55,18 @@ LEVELS = {
 }
 ORDER = [room for rooms in LEVELS.values() for room in rooms]
 STORE = [
-    *["records", "layout", "lock", "log", "manifests", "refs", "index", "statcache", "status"],
+    *[
+        "records",
+        "layout",
+        "lock",
+        "log",
+        "manifests",
+        "refs",
+        "index",
+        "measuring",
+        "statcache",
+        "status",
+    ],
     *["adding", "identifying", "verified", "cosigned", "mending", "collecting", "checking"],
 ]
 """The parts of the store, from left to right; its `__init__` loads them when they are used."""

@@ -288,6 +288,51 @@ def test_row_30_a_false_stat_cache_stops_nobody(
         assert store.fsck().clean
 
 
+def test_a_trees_seal_is_bound_to_it(store: Store) -> None:
+    place = os.fsencode(store.root)
+    first = index.Tree(b"a", bytes(40), b"1" * 32, b"s" * 32)
+    other = first._replace(digests=b"2" * 32)
+    with index.write(store.path) as opened:
+
+        def written(tree: index.Tree, *, seen: bool) -> int:
+            before = opened.connection.total_changes
+            opened.put_tree(place, tree, seen=seen)
+            assert opened.tree(place) == tree
+            return opened.connection.total_changes - before
+
+        assert written(first, seen=False) == 2
+        # The tree is as it was: its seal alone, or nothing, has to be written.
+        for seen in (True, False):
+            assert written(first._replace(seal=b"t" * 32), seen=seen) == 2
+        assert written(first._replace(seal=b""), seen=True) == 1
+        assert written(first, seen=True) == 1
+        # Somebody wrote another one since it was seen.
+        opened.put_tree(place, other)
+        assert written(first, seen=True) == 3
+        # A seal of what was there before, or of another directory, says nothing.
+        run = opened.connection.execute
+        run("CREATE TEMP TABLE kept AS SELECT * FROM sealed")
+        opened.put_tree(place, other)
+        run("DELETE FROM sealed")
+        run("INSERT INTO sealed SELECT * FROM kept")
+        assert opened.tree(place) == other._replace(seal=b"")
+        assert list(opened.trees()) == [(place, False)]
+        opened.put_tree(place, first)
+        run("UPDATE sealed SET directory = ?", (b"/elsewhere",))
+        assert opened.tree(place) == first._replace(seal=b"")
+        assert opened.tree(b"/elsewhere") is None
+        assert list(opened.trees()) == [(place, True), (b"/elsewhere", False)]
+        # A damaged row is not taken for the one that is to be written.
+        run("UPDATE trees SET digests = ?", (b"3" * 32,))
+        assert opened.tree(place) is None
+        assert written(first, seen=False) == 2
+        opened.drop_tree(place)
+        assert opened.tree(place) is None
+        assert list(opened.trees()) == [(b"/elsewhere", False)]
+    assert [f.kind for f in store.fsck().findings] == ["index"]
+    assert store.fsck(repair=True).clean
+
+
 def test_a_deleted_index_loses_nothing(store: Store) -> None:
     digest = bytes.fromhex(ONE.manifest.files[0].sha256_hash)
     expected = store.identify([digest])

@@ -10,7 +10,7 @@ import pytest
 
 from modelseal import tree
 from modelseal.errors import ModelError, UnknownRevisionError
-from modelseal.store import Change, Digest, Store, index, lock, statcache
+from modelseal.store import Change, Digest, Store, index, lock, measuring, statcache
 from tests.sealed import age, seal_directory, seal_of
 
 
@@ -141,10 +141,10 @@ def test_the_cache_serves_whoever_signs(store: Store, model: Path) -> None:
     cache.update(statcache.columns({**digests, **unknown}))
     wanted = {path: digests[path].sha256 for path in files if path != "empty.txt"}
     assert known(files) == wanted
-    begun = store.stat_cache(model, files, fork=True)
-    begun.begin()
-    assert list(begun.known().files) == list(wanted)
-    begun.end()
+    plain = [path for path in files if path != "empty.txt"]
+    begun = measuring.Measuring(str(model), plain, fork=False)
+    ahead = store.stat_cache(model, files, links=["empty.txt"], begun=begun)
+    assert list(ahead.known().files) == plain
     (model / "config.json").touch()
     partly = store.stat_cache(model, files)
     assert list(partly.known().files) == ["weights/model.bin"]
@@ -249,12 +249,12 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
 def test_a_child_measures_what_its_parent_would(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statcache, "_WORTH_A_CHILD", 2)
+    monkeypatch.setattr(measuring, "_WORTH_A_CHILD", 2)
     os.mkfifo(model / "fifo")
     files = ["config.json", "gone", "empty.txt", "fifo", "weights/model.bin"]
-    alone = statcache.measure(str(model), files, fork=False)
-    assert statcache.measure(str(model), files, fork=True) == alone
-    assert sorted(statcache.sizes(files, alone)) == [
+    alone = measuring.take(str(model), files, fork=False)
+    assert measuring.take(str(model), files, fork=True) == alone
+    assert sorted(measuring.sizes(files, alone)) == [
         "config.json",
         "empty.txt",
         "weights/model.bin",
@@ -269,16 +269,16 @@ def test_a_child_measures_what_its_parent_would(
 
     # A child that nobody waits for, and one that takes all.
     for ahead in (0, 5):
-        measuring = statcache.Measuring(str(model), files, fork=True, ahead=ahead)
-        measuring.end()
-        measuring.end()
-        measuring = statcache.Measuring(str(model), files, fork=True, ahead=ahead)
-        assert measuring.finish() == alone
-        measuring.end()
+        begun = measuring.Measuring(str(model), files, fork=True, ahead=ahead)
+        begun.end()
+        begun.end()
+        begun = measuring.Measuring(str(model), files, fork=True, ahead=ahead)
+        assert begun.finish() == alone
+        begun.end()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
     monkeypatch.setattr(os, "fork", no_child)
-    assert statcache.measure(str(model), files, fork=True) == alone
+    assert measuring.take(str(model), files, fork=True) == alone
 
 
 def test_what_was_read_anew_is_not_remembered_as_it_was_before(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from modelseal.store.measuring import Measuring
     from modelseal.store.statcache import StatCache
     from modelseal.structs import KeptCosignature, Signature, SignedManifest
 
@@ -344,15 +345,27 @@ class Store:
         *,
         links: Collection[str] = (),
         fork: bool = False,
+        taken_at: int = 0,
+        begun: "Measuring | None" = None,
     ) -> "StatCache":
         """What is known of `files`, paths below `model_dir`, without reading them.
 
         links: those of them that may be symbolic links; nothing is known of them.
         fork: have a child do half of the looking; only for a program without threads.
+        taken_at: a time before any of them was read, in ns; else it is now.
+        begun: the stamps of those that are no links, being taken already.
         """
         from modelseal.store import statcache
 
-        return statcache.StatCache(self.path, os.path.realpath(model_dir), files, links, fork=fork)
+        return statcache.StatCache(
+            self.path,
+            os.path.realpath(model_dir),
+            files,
+            links=links,
+            fork=fork,
+            taken_at=taken_at,
+            begun=begun,
+        )
 
     # What was verified here
 

@@ -30,8 +30,13 @@ SCHEMA = {
         " WITHOUT ROWID"
     ),
     "trees": (
-        "CREATE TABLE trees (directory BLOB PRIMARY KEY, paths BLOB NOT NULL, stats BLOB NOT NULL,"
-        " digests BLOB NOT NULL, seal BLOB NOT NULL, checksum BLOB NOT NULL)"
+        "CREATE TABLE trees (directory BLOB PRIMARY KEY, checksum BLOB NOT NULL,"
+        " paths BLOB NOT NULL, stats BLOB NOT NULL, digests BLOB NOT NULL)"
+    ),
+    # Apart, for each seal has a row of its own, and that of the tree may have megabytes.
+    "sealed": (
+        "CREATE TABLE sealed (directory BLOB PRIMARY KEY, checksum BLOB NOT NULL,"
+        " seal BLOB NOT NULL) WITHOUT ROWID"
     ),
 }
 
@@ -125,28 +130,61 @@ class Index:
     def tree(self, directory: bytes) -> "Tree | None":
         """The stat cache of a directory, None if there is none that is whole."""
         row = self.connection.execute(
-            "SELECT paths, stats, digests, seal, checksum FROM trees WHERE directory = ?",
-            (directory,),
+            "SELECT checksum, paths, stats, digests FROM trees WHERE directory = ?", (directory,)
         ).fetchone()
-        return Tree(*row[:4]) if row is not None and _is_whole(directory, *row) else None
+        if row is None or not _is_whole(directory, *row):
+            return None
+        checksum, paths, stats, digests = row
+        said = self.connection.execute(
+            "SELECT checksum, seal FROM sealed WHERE directory = ?", (directory,)
+        ).fetchone()
+        is_sealed = said is not None and _is_whole(directory + checksum, *said)
+        return Tree(paths, stats, digests, said[1] if is_sealed else b"")
 
     def trees(self) -> Iterator[tuple[bytes, bool]]:
         """The directories in the stat cache, and whether what is said of each is whole."""
-        for row in self.connection.execute("SELECT * FROM trees"):
-            yield row[0], _is_whole(*row)
+        found = self.connection.execute(
+            "SELECT trees.*, sealed.checksum, sealed.seal FROM trees LEFT JOIN sealed"
+            " USING (directory) UNION ALL SELECT directory, NULL, NULL, NULL, NULL, checksum, seal"
+            " FROM sealed WHERE directory NOT IN (SELECT directory FROM trees)"
+        )
+        for directory, checksum, *columns, check, seal in found:
+            whole = _is_whole(directory, checksum, *columns)
+            if whole and check is not None:
+                whole = _is_whole(directory + checksum, check, seal)
+            yield directory, whole
 
-    def put_tree(self, directory: bytes, tree: "Tree") -> None:
-        """Replace the stat cache of a directory."""
+    def put_tree(self, directory: bytes, tree: "Tree", *, seen: bool = False) -> None:
+        """Replace the stat cache of a directory.
+
+        seen: whether it is known to be this but for the seal, which is all that is written then.
+        """
+        *columns, seal = tree
+        checksum = _checksum(directory, *columns)
         with self.connection:
-            self.connection.execute(
-                "INSERT OR REPLACE INTO trees VALUES (?, ?, ?, ?, ?, ?)",
-                (directory, *tree, _checksum(directory, *tree)),
-            )
+            there = self.connection.execute(
+                "SELECT checksum FROM trees WHERE directory = ?", (directory,)
+            ).fetchone()
+            if there != (checksum,) or not (seen or self.tree(directory)):
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO trees VALUES (?, ?, ?, ?, ?)",
+                    (directory, checksum, *columns),
+                )
+            self.connection.execute("DELETE FROM sealed WHERE directory = ?", (directory,))
+            if seal:
+                check = _checksum(directory + checksum, seal)
+                self.connection.execute(
+                    "INSERT INTO sealed VALUES (?, ?, ?)", (directory, check, seal)
+                )
 
     def drop_tree(self, directory: bytes) -> None:
         """Forget a directory."""
         with self.connection:
-            self.connection.execute("DELETE FROM trees WHERE directory = ?", (directory,))
+            for table in ("trees", "sealed"):
+                self.connection.execute(
+                    f"DELETE FROM {table} WHERE directory = ?",  # noqa: S608 - our own names
+                    (directory,),
+                )
 
     def put_blake3(self, values: Mapping[bytes, bytes]) -> None:
         """Record BLAKE3 for contents that the index has."""
@@ -379,9 +417,9 @@ def _checksum(*parts: bytes) -> bytes:
     return whole.digest()[:16]
 
 
-def _is_whole(directory: object, *row: object) -> bool:
-    *parts, check = (directory, *row)
-    return all(type(part) is bytes for part in parts) and check == _checksum(*parts)  # type: ignore[arg-type]
+def _is_whole(key: object, check: object, *parts: object) -> bool:
+    row = (key, *parts)
+    return all(type(part) is bytes for part in row) and check == _checksum(*row)  # type: ignore[arg-type]
 
 
 def _sealed(digest: bytes, value: bytes) -> bytes:

@@ -6,9 +6,7 @@ gets no row.
 """
 
 import os
-import signal
 import sqlite3
-import stat
 import struct
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,16 +14,13 @@ from contextlib import suppress
 
 from modelseal import tree
 from modelseal.errors import StoreError
-from modelseal.store import Digest, index, lock
+from modelseal.store import Digest, index, lock, measuring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from modelseal.hashing import FileDigest
 
 _DIGEST_BYTES = 32
-_NOTHING = b"\xff" * tree.STAMP.size
-_WORTH_A_CHILD = 4000
-_WHILE_LOADING = 20_000  # files that a child measures while its parent loads what signs
 
 # Time stamps move by the system's tick, of at most 10 ms; on some file systems by 2 s.
 TICK_NS = 50_000_000
@@ -58,69 +53,6 @@ def paths_of(cached: index.Tree) -> list[str]:
     return cached.paths.decode().split("\0") if cached.paths else []
 
 
-class Measuring:
-    """The stamps of some files, that are being taken. `end` is to be called in any case.
-
-    fork: have half of the work done by a child, if it is worth one; only without threads.
-    ahead: how many files the child takes at least, since its parent has something else to do.
-    """
-
-    def __init__(self, directory: str, files: Sequence[str], *, fork: bool, ahead: int = 0) -> None:
-        self._top = os.fsencode(directory)
-        self._files = files
-        self._cut = len(files)  # what follows is the child's
-        self._child = self._pipe = 0
-        if fork and len(files) >= _WORTH_A_CHILD and hasattr(os, "fork"):
-            self._fork(max(0, min(len(files) // 2, len(files) - ahead)))
-
-    def _fork(self, cut: int) -> None:
-        read, write = os.pipe()
-        try:
-            child = os.fork()
-        except OSError:
-            os.close(read)
-            os.close(write)
-            return
-        if child == 0:
-            try:
-                os.close(read)
-                with open(write, "wb") as pipe:
-                    pipe.write(_measure(self._top, self._files[cut:]))
-            finally:
-                os._exit(0)  # short of bytes, if anything went wrong
-        os.close(write)
-        self._child, self._cut, self._pipe = child, cut, read
-
-    def finish(self) -> bytes:
-        """The stamps, joined; all bits set for what is no regular file."""
-        first = _measure(self._top, self._files[: self._cut])
-        second = b""
-        if self._child:
-            with open(self._pipe, "rb", closefd=False) as pipe:
-                second = pipe.read()
-        if len(first) + len(second) != tree.STAMP.size * len(self._files):
-            second = _measure(self._top, self._files[self._cut :])
-        return first + second
-
-    def end(self) -> None:
-        """Let go of the child, whatever it does; called twice, it does nothing."""
-        if self._child:
-            child, self._child = self._child, 0
-            os.close(self._pipe)
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-
-
-def measure(directory: str, files: Sequence[str], *, fork: bool) -> bytes:
-    """The stamps of some files, as `Measuring` gives them."""
-    measuring = Measuring(directory, files, fork=fork)
-    try:
-        return measuring.finish()
-    finally:
-        measuring.end()
-
-
 class StatCache:
     """The files of a directory, and the digests of those that need not be read again.
 
@@ -128,43 +60,39 @@ class StatCache:
     """
 
     def __init__(
-        self, root: str, directory: str, files: Sequence[str], links: Collection[str], *, fork: bool
+        self,
+        root: str,
+        directory: str,
+        files: Sequence[str],
+        *,
+        links: Collection[str],
+        fork: bool,
+        taken_at: int,
+        begun: measuring.Measuring | None,
     ) -> None:
         self._root = root
         self._directory = directory
-        self._plain = [path for path in files if path not in links]
+        self._plain = [path for path in files if path not in links] if links else files
         self._links = links
         self._fork = fork
-        self._taken_at = time.time_ns()
+        self._taken_at = taken_at or time.time_ns()
+        self._begun = begun
         self._known = tree.NOTHING_READ
         self._cached: index.Tree | None = None
-        self._measuring: Measuring | None = None
-
-    def begin(self) -> None:
-        """Have a child begin with what `known` is for, which is asked after other things."""
-        self._measuring = self._measure(ahead=_WHILE_LOADING)
-
-    def end(self) -> None:
-        """End what `begin` began, used or not."""
-        if self._measuring is not None:
-            self._measuring.end()
 
     def known(self) -> tree.Read:
         """The files unchanged since they were hashed, as they were then."""
-        measuring = self._measuring or self._measure()
-        try:
-            stamps = measuring.finish()
-        finally:
-            measuring.end()
         self._cached = load(self._root, self._directory)
+        begun = self._begun or measuring.Measuring(self._directory, self._plain, fork=self._fork)
+        try:
+            stamps = begun.finish()
+        finally:
+            begun.end()
         if is_as_cached(self._plain, stamps, self._cached):
             self._known = tree.Read(self._plain, stamps, self._cached.digests, 0)
         else:
             self._known = columns(still_known(self._plain, stamps, self._cached))
         return self._known
-
-    def _measure(self, ahead: int = 0) -> Measuring:
-        return Measuring(self._directory, self._plain, fork=self._fork, ahead=ahead)
 
     def update(
         self,
@@ -209,7 +137,7 @@ def is_as_cached(files: Sequence[str], stamps: bytes, cached: index.Tree) -> boo
     """Whether these are the cached files, and nothing of them has moved."""
     return (
         stamps == cached.stats
-        and _NOTHING not in stamps
+        and measuring.NOTHING not in stamps
         and "\0".join(files).encode() == cached.paths
         and len(cached.digests) == len(files) * _DIGEST_BYTES
     )
@@ -231,7 +159,7 @@ def still_known(files: Sequence[str], stamps: bytes, cached: index.Tree) -> dict
                 tree.cut(cached.digests, _DIGEST_BYTES),
                 strict=True,
             )
-            if (now is None or now.get(path) == stamp) and stamp != _NOTHING
+            if (now is None or now.get(path) == stamp) and stamp != measuring.NOTHING
         }
     return {}
 
@@ -281,25 +209,12 @@ def save(
         )
         if tree_ == cached:
             return
+        seen = cached is not None and tree_[:3] == cached[:3]
         with (
             lock.held(os.path.join(root, "lock"), 0),
             index.write(root, catch_up=False) as opened,
         ):
-            opened.put_tree(os.fsencode(directory), tree_)
-
-
-def _measure(top: bytes, files: Sequence[str]) -> bytes:
-    lstat, stamp, kind, regular = os.lstat, tree.stamp, stat.S_IFMT, stat.S_IFREG
-    stamps: list[bytes] = []
-    add = stamps.append
-    for path in files:
-        try:
-            info = lstat(b"%b/%b" % (top, path.encode()))
-        except OSError:
-            add(_NOTHING)
-            continue
-        add(stamp(info) if kind(info.st_mode) == regular else _NOTHING)
-    return b"".join(stamps)
+            opened.put_tree(os.fsencode(directory), tree_, seen=seen)
 
 
 def _is_racy(stamp: bytes, taken_at: int) -> bool:
@@ -308,12 +223,6 @@ def _is_racy(stamp: bytes, taken_at: int) -> bool:
     *_, mtime, ctime = tree.STAMP.unpack(stamp)
     tick = TICK_NS if mtime % _SECOND_NS and ctime % _SECOND_NS else COARSE_TICK_NS
     return max(mtime, ctime) + tick > taken_at
-
-
-def sizes(files: Iterable[str], stamps: bytes) -> dict[str, int]:
-    """The sizes in bytes of those files that have a stamp."""
-    stamped = zip(files, tree.cut(stamps, tree.STAMP.size), strict=True)
-    return {path: tree.STAMP.unpack(stamp)[2] for path, stamp in stamped if stamp != _NOTHING}
 
 
 def prune(root: str, opened: index.Index) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from modelseal import fileio, paths, tree
 from modelseal.errors import ModelError, ModelSealError
 from modelseal.oms import outline
-from modelseal.store import Change, Digest, Seal, Status, index, manifests, statcache
+from modelseal.store import Change, Digest, Seal, Status, index, manifests, measuring, statcache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Walk:
             tree.turn_back(self.tree)
         tree.leave_out_cosignatures(self.tree, directory)
         self._cached = cached
-        self._stats = statcache.measure(self.top, self.tree.files, fork=fork)
+        self._stats = measuring.take(self.top, self.tree.files, fork=fork)
 
     def is_as_cached(self) -> bool:
         """Whether every file there is has its row, and no row is without its file."""
@@ -94,7 +94,7 @@ class Walk:
 
     def sizes(self) -> dict[str, int]:
         """The sizes of the regular files, in bytes."""
-        return statcache.sizes(self.tree.files, self._stats)
+        return measuring.sizes(self.tree.files, self._stats)
 
 
 def compare(
