@@ -118,7 +118,9 @@ class Survey:
         if self._begun is None:
             known = self._known()
             tell(known)
-            if known.files:
+            if len(known.files) == len(self.files):
+                unknown = ()
+            elif known.files:
                 there = frozenset(known.files)
                 unknown = [path for path in unknown if path not in there]
         self.hashed = len(unknown)

@@ -48,6 +48,9 @@ _KINDS: Final = {
 STAMP: Final = struct.Struct("<3Q2q")
 """What a stamp is: device, inode, size in bytes, mtime and ctime in ns."""
 
+_SIZE: Final = struct.Struct("<16xQ16x")
+"""The size alone."""
+
 
 class Read(NamedTuple):
     """What N files were found to hold, in columns: a model may have a million.
@@ -63,7 +66,7 @@ class Read(NamedTuple):
 
     def sizes(self) -> list[int]:
         """In bytes."""
-        return [size for _, _, size, _, _ in STAMP.iter_unpack(self.stamps)]
+        return [size for (size,) in _SIZE.iter_unpack(self.stamps)]
 
     def sha256(self) -> list[bytes]:
         """Digest by digest."""

@@ -29,7 +29,9 @@ _INDEX: Final = struct.Struct("=I")
 _PIPE_BYTES: Final = 1 << 16
 """What a pipe holds by itself on Linux, and at the most elsewhere."""
 _WIDE_BYTES: Final = 1 << 19
-"""What is asked for: all pipes of a user may hold 64 MiB, and then get narrow."""
+"""What is asked for at the most."""
+_ALL_BYTES: Final = 16 << 20
+"""What all of ours may hold: those of one user may hold 64 MiB there, and then get narrow."""
 
 
 class Died(NamedTuple):
@@ -93,7 +95,8 @@ class Pool:
         # At most half of the work, so that whoever is done first can take of the rest.
         share = len(self._tasks) // (2 * len(children)) if children else 0
         for child in children:
-            share = min(share, child.widen(share * answer) // answer)
+            room = child.widen(min(share * answer, _ALL_BYTES // len(children)))
+            share = min(share, room // answer)
         for _ in range(share - 1 - self._ahead):
             for child in children:
                 self._feed(child)

@@ -97,7 +97,8 @@ def _add(
                     if new and refs.get(store.path, name, version) != id_:
                         os.unlink(manifests.path_of(store.path, id_))
                 raise
-        _index(store.path, blake3)
+        if blake3 or seal.files <= _INDEXED_AT_ONCE:
+            _index(store.path, blake3)
     return seal
 
 
