@@ -11,6 +11,7 @@ import pytest
 
 from modelseal import SignatureAlgorithm, keys, signatures
 from modelseal.errors import KeyLoadError, PassphraseError
+from modelseal.pem import is_plain
 from tests.conftest import Result, need
 
 SECRET = b"correct horse"
@@ -145,6 +146,8 @@ def ssh_fingerprint(line: bytes, directory: Path) -> str:
 def test_usable_private_keys(name: str, tmp_path: Path) -> None:
     algorithm, commands = USABLE[name]
     data = make(commands, tmp_path)
+    # Of SEC1's form only loading it tells.
+    assert is_plain(data) is ("encrypted" not in name and b"BEGIN EC " not in data)
     if "encrypted" in name:
         assert keys.is_encrypted(data)
         with pytest.raises(PassphraseError) as missing:
@@ -417,6 +420,17 @@ def test_points_beside_the_refused_ones_are_keys() -> None:
     x, y = next(points())
     raw = (y | (x & 1) << 255).to_bytes(32, "little")
     assert keys.encode_public(keys.load_public(ed25519_pem(raw))) == ed25519_pem(raw)
+
+
+def test_what_is_surely_not_encrypted() -> None:
+    for label in ("ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "PUBLIC KEY"):
+        assert not is_plain(pem(label, b"x" * 48))
+    plain = pem("PRIVATE KEY", b"x" * 48)
+    assert is_plain(plain)
+    assert is_plain(b"some text\n" + plain)
+    assert not is_plain(plain.replace(b"\n", b"\nProc-Type: 4,ENCRYPTED\n\n", 1))
+    for data in (b"", b"PRIVATE KEY", b" " + plain):
+        assert not is_plain(data)
 
 
 @pytest.mark.parametrize("cipher", ["aes256-gcm@openssh.com", "aes256-ctr", "aes256-cbc"])

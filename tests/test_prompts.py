@@ -163,6 +163,34 @@ def test_sign_asks_once(typed: str, code: int, said: str, locked: Path, model: P
     assert manifest.exists() == (code == 0)
 
 
+def test_a_wrong_passphrase_is_said_before_the_model_is_looked_at(
+    locked: Path, keys: Any, tmp_path: Path
+) -> None:
+    def sign(key: Path, passphrase: str) -> Result:
+        env = {"MODELSEAL_PASSPHRASE": passphrase}
+        command = ["sign", "--model-dir", str(tmp_path / "missing"), "--signer-id", "alice"]
+        return detached(*command, "--key", key, env=env)
+
+    missing = f"error: model directory '{tmp_path / 'missing'}' does not exist\n"
+    wrong = f"error: '{locked}': wrong passphrase, or a damaged private key\n"
+    assert sign(locked, OTHER) == Result(1, "", wrong)
+    assert sign(locked, SECRET) == Result(1, "", missing)
+    assert sign(keys.private, "") == Result(1, "", missing)
+
+
+def test_a_useless_key_ends_what_was_begun(model: Path, tmp_path: Path) -> None:
+    for number in range(600):  # enough for workers
+        (model / f"{number}.bin").write_bytes(b"x")
+    key = tmp_path / "private.pem"
+    key.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    key.chmod(0o600)
+    said = f"error: '{key}': the private key is damaged, or of an unknown kind\n"
+    for more in ([], ["--incremental"]):
+        command = ["sign", "--model-dir", str(model), "--key", str(key), "--signer-id", "alice"]
+        assert detached(*command, *more) == Result(1, "", said)
+    assert not (model / ".modelseal").exists()
+
+
 def test_no_question_where_none_is_needed(keys: Any, model: Path) -> None:
     session = Session("sign", "--model-dir", model, "--key", keys.private, "--signer-id", "alice")
     assert session.end() == 0

@@ -105,3 +105,21 @@ def test_a_completion_loads_nothing_heavy_but_argcomplete(
     seen = {row.rpartition("|")[2].strip().split(".")[0] for row in done.stderr.splitlines()}
     assert "argcomplete" in seen
     assert seen & HEAVY == {"argcomplete"} | allowed
+
+
+SURVEY = """
+import sys
+from modelseal.store import Store
+from modelseal.surveying import Survey
+with Survey(sys.argv[1], store=Store.init(sys.argv[1]), incremental=bool(sys.argv[2:]), fork=True):
+    print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("incremental",)], ids=["whole", "incremental"])
+def test_hashing_begins_before_what_signs_is_loaded(more: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"x")
+    done = subprocess.run(
+        [sys.executable, "-c", SURVEY, tmp_path, *more], capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(done.stdout.split())
