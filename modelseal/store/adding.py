@@ -98,7 +98,7 @@ def _add(
                         os.unlink(manifests.path_of(store.path, id_))
                 raise
         if blake3 or seal.files <= _INDEXED_AT_ONCE:
-            _index(store.path, blake3)
+            _index(store.path, id_, blake3)
     return seal
 
 
@@ -173,7 +173,7 @@ def _finish(store: Store, line: bytes) -> None:
             log.append(path, line)
 
 
-def _index(root: str, blake3: Mapping[str, bytes]) -> None:
+def _index(root: str, id_: str, blake3: Mapping[str, bytes]) -> None:
     # The seal stands by now, and what the index lacks it reads in later.
     with (
         suppress(sqlite3.Error, ModelSealError, OSError),
@@ -181,5 +181,7 @@ def _index(root: str, blake3: Mapping[str, bytes]) -> None:
     ):
         if blake3 or not opened.lags(root, _INDEXED_AT_ONCE):
             opened.catch_up(root)
+        else:  # this one does not wait for others
+            opened.take(root, id_)
         if blake3:
             opened.put_blake3({bytes.fromhex(digest): said for digest, said in blake3.items()})

@@ -223,16 +223,21 @@ class Index:
                 [("log_size", end.size), ("log_check", end.check)],
             )
 
+    def take(self, root: str, id_: str) -> None:
+        """Read in one manifest that the log names, before those that may be due before it."""
+        with self.connection:
+            self._ingest(root, id_)
+
     def _ingest(self, root: str, id_: str) -> None:
+        id_bytes = bytes.fromhex(id_)
+        found = self.connection.execute("SELECT 1 FROM manifests WHERE id = ?", (id_bytes,))
+        if found.fetchone():
+            return
         try:
             rows = manifests.rows(manifests.read(root, id_))
         except ModelSealError:
             return  # fsck's to tell
-        run = self.connection.execute(
-            "INSERT OR IGNORE INTO manifests (id) VALUES (?)", [bytes.fromhex(id_)]
-        )
-        if not run.rowcount:
-            return
+        run = self.connection.execute("INSERT INTO manifests (id) VALUES (?)", (id_bytes,))
         number = run.lastrowid
         contents = {bytes.fromhex(digest): int(size) for _, digest, size in rows}
         self.connection.executemany(
