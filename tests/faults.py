@@ -40,6 +40,7 @@ FAULTS = (KILL, *ERRORS, DEAD_DISK)
 POWER_CUT = "power cut"
 """Killed, and what wasn't on the disk by then is lost; only where a disk can be mounted."""
 
+_PATIENCE = 5
 _TRACED = re.compile(r"^\d+ +([a-z0-9]+)\(")
 
 
@@ -96,7 +97,7 @@ def try_all(names: Sequence[str], kinds: Sequence[str], every: int, jobs: int) -
     ):
         for name in names:
             found = points(name, Path(base), kinds)[::every]
-            done = list(pool.map(attempt, found, [Path(base)] * len(found), chunksize=8))
+            done = list(pool.map(insist, found, [Path(base)] * len(found), chunksize=8))
             print(row(name, done), flush=True)
             tried += done
     return tried
@@ -149,6 +150,18 @@ def points(name: str, base: Path, faults: Sequence[str] = FAULTS) -> list[Point]
             elif call[1] in LASTING:
                 found.append(Point(name, fault, onwards))
     return found
+
+
+def insist(point: Point, base: Path) -> Tried:
+    """As `attempt`, a few times where the fault meets nothing.
+
+    How many writes there are is not the same each time: too young a file is not remembered.
+    """
+    for _ in range(_PATIENCE):
+        tried = attempt(point, base)
+        if tried.code is not None:
+            break
+    return tried
 
 
 def attempt(point: Point, base: Path, disk: Disk | None = None) -> Tried:
