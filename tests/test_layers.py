@@ -36,6 +36,7 @@ LEVELS = {
             "workers",
             "digests",
             "runners",
+            "outcomes",
             "hashing",
             "keyfiles",
             "manifestfiles",
