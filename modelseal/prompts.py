@@ -94,6 +94,12 @@ def unlock(
     return data, passphrase
 
 
+def warn_of_exposed(key: str) -> None:
+    """Say so where others than its owner may read a private key file."""
+    if fileio.exposed(key):
+        output.warning(f"private key '{key}' can be read by others: chmod 600 '{key}'")
+
+
 def ask_twice() -> bytes:
     """Ask for the passphrase of a key that is being made. Raises PassphraseError."""
     return _twice("Passphrase for the private key", _OLD, "leave out '--passphrase' for none")

@@ -42,14 +42,13 @@ def run(args: Namespace) -> int:
     """Sign, and say where the signature is."""
     if (args.revision is None) == (args.manifest is None):
         raise UsageError("one of the arguments REV --manifest is required, and not both")
-    from modelseal import cosigning, fileio, keys
+    from modelseal import cosigning, keys
 
     signed, store, path = _subject(args)
     model = None if path is None else os.path.dirname(path) or "."
     sources = defaults.name_signer(args, defaults.find(args, store, model), store, model)
     data, passphrase = prompts.unlock(args.key, args.passphrase_file)
-    if fileio.exposed(args.key):
-        output.warning(f"private key '{args.key}' can be read by others: chmod 600 '{args.key}'")
+    prompts.warn_of_exposed(args.key)
     key = keys.load_private(data, passphrase)
     made = cosigning.cosign(
         signed,

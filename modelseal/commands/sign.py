@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
-from modelseal import arguments, defaults, fileio, operands, output, owning, prompts
+from modelseal import arguments, defaults, operands, output, owning, prompts
 from modelseal.errors import EXIT_OK, UsageError
 
 TYPE_CHECKING = False  # typing itself would cost every command its import
@@ -140,7 +140,7 @@ def _sign_bundle(args: Namespace, store: "Store | None") -> int:
     found = defaults.find(args, store, args.model_dir)
     sources = defaults.name_signer(args, found, store, args.model_dir, needed=("key",))
     key, passphrase = prompts.unlock(args.key, args.passphrase_file, curves=keys.OMS_CURVES)
-    _warn_of_exposed(args.key)
+    prompts.warn_of_exposed(args.key)
     if args.output is None and os.path.isfile(args.model_dir):
         raise UsageError("--output is needed where a model is one file")
     path = args.output or os.path.join(args.model_dir, bundling.DEFAULT_NAME)
@@ -199,7 +199,7 @@ def _sign(args: Namespace, store: "Store | None") -> int:
     data, passphrase = prompts.read_key(args.key, args.passphrase_file)
     # Whoever typed a passphrase is told at once whether it was the right one.
     key = None if pem.is_plain(data) else _load(args.key, data, passphrase)
-    _warn_of_exposed(args.key)
+    prompts.warn_of_exposed(args.key)
     path = args.output or os.path.join(args.model_dir, manifestfiles.DEFAULT_NAME)
     new_store = store is not None and not os.path.lexists(store.path)
     with (
@@ -280,8 +280,3 @@ def _load(path: str, data: bytes, passphrase: bytes | None) -> "PrivateKey":
     from modelseal import keyfiles
 
     return keyfiles.load_private(path, data, passphrase)
-
-
-def _warn_of_exposed(key: str) -> None:
-    if fileio.exposed(key):
-        output.warning(f"private key '{key}' can be read by others: chmod 600 '{key}'")

@@ -145,10 +145,7 @@ def is_as_cached(files: Sequence[str], stamps: bytes, cached: index.Tree) -> boo
 
 def still_known(files: Sequence[str], stamps: bytes, cached: index.Tree) -> dict[str, Digest]:
     """The cached digests that still hold, given the files' stamps as they are now."""
-    if is_as_cached(files, stamps, cached):
-        now: Mapping[str, bytes] | None = None
-    else:
-        now = dict(zip(files, tree.cut(stamps, tree.STAMP.size), strict=True))
+    now = dict(zip(files, tree.cut(stamps, tree.STAMP.size), strict=True))
     with suppress(ValueError, struct.error):
         return {
             path: Digest(digest, row[2], stamp)
@@ -159,7 +156,7 @@ def still_known(files: Sequence[str], stamps: bytes, cached: index.Tree) -> dict
                 tree.cut(cached.digests, _DIGEST_BYTES),
                 strict=True,
             )
-            if (now is None or now.get(path) == stamp) and stamp != measuring.NOTHING
+            if now.get(path) == stamp and stamp != measuring.NOTHING
         }
     return {}
 
